@@ -1,0 +1,62 @@
+"""How many CPUs this process may really use: scheduler affinity and container quota, not the host's core count."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+_PROC_CGROUP = Path("/proc/self/cgroup")
+
+
+def available_cpus() -> int:
+    """Number of CPUs the process may use, at least 1.
+
+    The smaller of the scheduler affinity and the cgroup CPU quota (version 2 `cpu.max`, version 1 `cpu.cfs_quota_us`),
+    rounded down: a thread more than the quota allows is throttled, and a throttled thread stalls its whole batch.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_quota(_CGROUP, _PROC_CGROUP)
+    return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def cgroup_quota(root: Path, membership: Path) -> float | None:
+    """CPUs granted by the tightest quota between this process's cgroup and the root, or None where there is none.
+
+    Args:
+        root: Where the cgroup file system is mounted.
+        membership: The file that names the process's cgroup, one `id:controllers:path` a line.
+    """
+    quotas = [quota for folder in _groups(root, membership) if (quota := _quota(folder)) is not None]
+    return min(quotas, default=None)
+
+
+def _groups(root: Path, membership: Path) -> list[Path]:
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        lines = []
+    folders = [root, root / "cpu"]
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "cpu" if controllers else root
+        parts = Path(path.lstrip("/")).parts
+        # Limits of every ancestor apply, and in a container the path may name groups that are not mounted here.
+        folders += [base.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    return folders
+
+
+def _quota(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota in ("max", "-1") or not period.isdigit() or int(period) == 0:
+        return None
+    return int(quota) / int(period)

@@ -1,0 +1,79 @@
+"""The error tree: every error of the package is a `BGEError`, and also the built-in that callers would expect.
+
+BGEError
+├── InputTypeError (TypeError)       a text, pair or list has the wrong type
+├── InputValueError (ValueError)     an argument or a text has a value that cannot work
+│   └── TextTooLongError             a text exceeds the model's limit and truncate="error"
+├── UnknownModelError (LookupError)  the catalogue has no such name and no such folder exists
+├── AmbiguousModelError (ValueError) a folder leaves pooling or query instruction open
+├── UnsuitableModelError (ValueError) a model of another task, or a graph that cannot serve
+├── WeightsError (OSError)           no source could deliver verified weights
+├── ProviderError (RuntimeError)     an execution provider was asked for and does not run
+├── ModelOutputError (ArithmeticError) the model answered NaN or infinity
+└── ClosedError (RuntimeError)       the object was closed
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousModelError",
+    "BGEError",
+    "ClosedError",
+    "InputTypeError",
+    "InputValueError",
+    "ModelOutputError",
+    "ProviderError",
+    "TextTooLongError",
+    "TruncationWarning",
+    "UnknownModelError",
+    "UnsuitableModelError",
+    "WeightsError",
+]
+
+
+class BGEError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class InputTypeError(BGEError, TypeError):
+    """A text, a pair or a list of them has the wrong type; the message names its position."""
+
+
+class InputValueError(BGEError, ValueError):
+    """An argument or a text has a value that cannot work."""
+
+
+class TextTooLongError(InputValueError):
+    """A text exceeds the model's limit while `truncate="error"` is in force."""
+
+
+class UnknownModelError(BGEError, LookupError):
+    """The catalogue holds no such name, and no such folder exists."""
+
+
+class AmbiguousModelError(BGEError, ValueError):
+    """A folder leaves pooling or query instruction open; the message names the argument that settles it."""
+
+
+class UnsuitableModelError(BGEError, ValueError):
+    """The model serves another task, or its graph cannot do what is asked."""
+
+
+class WeightsError(BGEError, OSError):
+    """No source could deliver complete, verified weights; the message names every source tried."""
+
+
+class ProviderError(BGEError, RuntimeError):
+    """An ONNX Runtime execution provider was asked for and cannot run here."""
+
+
+class ModelOutputError(BGEError, ArithmeticError):
+    """The model answered NaN or infinity, which no vector, score or rank may be built on."""
+
+
+class ClosedError(BGEError, RuntimeError):
+    """The object was closed and can compute nothing more."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts exceeded the model's limit and were cut; issued once per call, with the counts."""

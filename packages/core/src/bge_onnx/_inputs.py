@@ -1,0 +1,125 @@
+"""Texts and pairs as users pass them: checked completely before any work, with the position of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral
+from typing import NoReturn
+
+from bge_onnx._errors import InputTypeError, InputValueError
+
+
+def check_text(text: object, *, what: str = "text") -> str:
+    """The text itself, if it is one.
+
+    Args:
+        text: What the caller passed.
+        what: How the message should call it: "query", "text 3".
+
+    Raises:
+        InputTypeError: It is no `str`.
+    """
+    if not isinstance(text, str):
+        _refuse(text, what)
+    return text
+
+
+def check_texts(texts: object, *, what: str = "text", first: int = 0) -> list[str]:
+    """A list of the texts, in order.
+
+    Args:
+        texts: What the caller passed; any iterable of strings but a string, bytes or a mapping.
+        what: How the message should call one of them.
+        first: Position of the first text, for callers that check a stream piece by piece.
+
+    Raises:
+        InputTypeError: It is no list, or one of the texts is no `str`; the message names the position.
+    """
+    if isinstance(texts, (str, bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
+        msg = f"expected a list of {what}s, got {_describe(texts)}; pass a list of str, [{what}] for a single one"
+        raise InputTypeError(msg)
+    checked = list(texts)
+    for position, text in enumerate(checked, first):
+        if not isinstance(text, str):
+            _refuse(text, f"{what} {position}")
+    return checked
+
+
+def check_pairs(pairs: object) -> list[tuple[str, str]]:
+    """A list of (query, passage) pairs, in order.
+
+    Raises:
+        InputTypeError: It is no list of pairs of `str`; the message names the position.
+    """
+    if isinstance(pairs, (str, bytes, bytearray, Mapping)) or not isinstance(pairs, Iterable):
+        msg = f"expected a list of (query, passage) pairs, got {_describe(pairs)}; pass [(query, passage)]"
+        raise InputTypeError(msg)
+    return list(_checked_pairs(pairs))
+
+
+def _checked_pairs(pairs: Iterable[object]) -> Iterator[tuple[str, str]]:
+    for position, pair in enumerate(pairs):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            hint = " (a pair was passed where a list of pairs is due?)" if isinstance(pair, str) else ""
+            msg = f"pair {position} must be a (query, passage) tuple, got {_describe(pair)}{hint}; pass two str"
+            raise InputTypeError(msg)
+        query, passage = pair
+        yield (
+            check_text(query, what=f"the query of pair {position}"),
+            check_text(passage, what=f"the passage of pair {position}"),
+        )
+
+
+def check_whole(value: object, *, name: str, least: int = 1, none: str = "") -> None:
+    """Refuse a number that cannot be meant.
+
+    Args:
+        value: What the caller passed.
+        name: The argument.
+        least: The smallest value that makes sense.
+        none: What None stands for, where None is allowed.
+
+    Raises:
+        InputValueError: The value is no whole number of at least `least`, nor an allowed None.
+    """
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        alternative = f", or None for {none}" if none else ""
+        msg = f"{name} must be a whole number of at least {least}{alternative}, got {value!r}"
+        raise InputValueError(msg)
+
+
+def refuse_surrogates(texts: Iterable[str]) -> None:
+    """Name the first text that cannot be encoded as UTF-8, if there is one.
+
+    Raises:
+        InputValueError: A text holds a lone surrogate, as broken decoding leaves behind.
+    """
+    for position, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            msg = (
+                f"text {position} holds a lone surrogate at character {error.start} and is no valid Unicode; "
+                "decode its source with errors='replace'"
+            )
+            raise InputValueError(msg) from None
+
+
+def _refuse(value: object, what: str) -> NoReturn:
+    hint = {
+        bytes: "decode it first",
+        type(None): "pass '' for an empty text or leave it out",
+        list: "pass each text as a str of its own",
+    }.get(type(value), "convert it with str()")
+    msg = f"{what} must be a str, got {_describe(value)}; {hint}"
+    raise InputTypeError(msg)
+
+
+def _describe(value: object) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, (tuple, list)):
+        return f"{type(value).__name__} of length {len(value)}"
+    return type(value).__name__
