@@ -1,0 +1,50 @@
+"""Real files for ONNX Runtime, which from 1.24 on refuses external data that a symbolic link leads out of its folder.
+
+The caches of huggingface-hub are made of such links; a folder from there is mirrored by hard links, which cost nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from bge_onnx._weights._external import external_files
+from bge_onnx._weights._files import ModelFiles
+from bge_onnx._weights._store import Entry
+
+__all__ = ["link_or_copy", "real_files"]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` a real file with the content of `source`, sharing the disk space where that is possible."""
+    real = source.resolve()
+    try:
+        os.link(real, target)
+    except OSError:
+        shutil.copyfile(real, target)
+
+
+def real_files(files: ModelFiles, cache: Path) -> ModelFiles:
+    """`files`, with model and external data mirrored into the cache if they are symbolic links."""
+    model = files.paths["model"]
+    locations = external_files(model)
+    every = (model.name, *locations)
+    if not locations or not any((model.parent / name).is_symlink() for name in every):
+        return files
+    entry = Entry(cache / "linked" / f"{files.digests['model'][:16]}-{files.digests['data'][:16]}")
+    with entry.locked():
+        if not all(_same_size(model.parent / name, entry.folder / name) for name in every):
+            with entry.staging() as staging:
+                for name in every:
+                    (staging / name).parent.mkdir(parents=True, exist_ok=True)
+                    link_or_copy(model.parent / name, staging / name)
+                entry.remove()
+                staging.rename(entry.folder)
+    paths = {**files.paths, "model": entry.folder / model.name, "data": entry.folder / locations[0]}
+    return replace(files, paths=paths)
+
+
+def _same_size(source: Path, target: Path) -> bool:
+    return target.is_file() and target.stat().st_size == source.stat().st_size

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bge_onnx import AmbiguousModelError, ModelSpec, UnsuitableModelError, add_model, get_model
+from bge_onnx import _catalog as catalog
+from bge_onnx._catalog import resolve_model
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_registry", catalog._Registry(threading.Lock(), {}))
+
+
+_BERT = {"model_type": "bert", "hidden_size": 384, "max_position_embeddings": 512, "architectures": ["BertModel"]}
+_XLMR = {
+    "model_type": "xlm-roberta",
+    "hidden_size": 1024,
+    "max_position_embeddings": 8194,
+    "architectures": ["XLMRobertaModel"],
+}
+_CROSS = {
+    **_XLMR,
+    "hidden_size": 768,
+    "max_position_embeddings": 514,
+    "architectures": ["XLMRobertaForSequenceClassification"],
+}
+_CLS = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+_MEAN = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+_PROMPTS = {"prompts": {"query": "query: ", "document": "passage: "}}
+
+
+def _folder(folder: Path, **files: Mapping[str, Any] | list[Any]) -> Path:
+    """A folder with JSON files; `pooling` and `st` stand for the two longer names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {"pooling": "1_Pooling/config.json", "st": "config_sentence_transformers.json"}
+    for key, content in files.items():
+        path = folder / names.get(key, f"{key}.json")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+    return folder
+
+
+class TestFoldersWithAName:
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("bge-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
+            ("BAAI/BGE-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
+            ("models--BAAI--bge-small-en-v1.5/snapshots/5c38ec7c", "BAAI/bge-small-en-v1.5"),
+            ("BAAI_bge-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
+            ("fast-bge-small-en", "BAAI/bge-small-en"),
+            ("bge-small-en-v1.5-finetuned-2024", "BAAI/bge-small-en-v1.5"),
+            ("bge-base-en/bge-small-en-v1.5", "BAAI/bge-small-en-v1.5"),
+            ("GIST-small-Embedding-v0", "avsolatorio/GIST-small-Embedding-v0"),
+        ],
+    )
+    def test_a_name_in_the_path_tells(self, tmp_path: Path, path: str, name: str) -> None:
+        folder = _folder(tmp_path / path, config=_BERT)
+        assert resolve_model(folder, task="embedding") == (get_model(name), folder)
+
+    def test_the_longest_name_wins(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "bge-large-zh-noinstruct", config={**_BERT, "hidden_size": 1024})
+        assert resolve_model(folder, task="embedding")[0].query_instruction == ""
+
+    def test_a_folder_of_weights_alone_is_known_by_its_name(self, tmp_path: Path) -> None:
+        assert resolve_model(str(_folder(tmp_path / "bge-m3")), task="embedding")[0].name == "BAAI/bge-m3"
+
+    def test_a_jar_unpacked_by_hand_is_known_by_its_file(self, tmp_path: Path) -> None:
+        (tmp_path / "bge-small-zh-v1.5.onnx").touch()
+        assert resolve_model(tmp_path, task="embedding")[0].name == "BAAI/bge-small-zh-v1.5"
+
+    def test_a_name_in_the_config_tells(self, tmp_path: Path) -> None:
+        origin = {"_name_or_path": "/root/.cache/torch/sentence_transformers/BAAI_bge-small-en/"}
+        folder = _folder(tmp_path / "mine", config={**_BERT, **origin})
+        assert resolve_model(folder, task="embedding")[0].name == "BAAI/bge-small-en"
+
+    @pytest.mark.parametrize(
+        ("path", "config"),
+        [
+            ("bge-small-en-v1.5", {**_BERT, "hidden_size": 64}),
+            ("bge-small-en-v1.5", {**_BERT, "model_type": "xlm-roberta"}),
+            ("abge-small-en", _BERT),
+            ("bge-small-english", _BERT),
+            ("bge-small-en-v2", _BERT),
+        ],
+    )
+    def test_a_name_that_the_config_or_its_bounds_contradict_is_none(
+        self, tmp_path: Path, path: str, config: dict[str, Any]
+    ) -> None:
+        with pytest.raises(AmbiguousModelError):
+            resolve_model(_folder(tmp_path / path, config=config), task="embedding")
+
+    def test_a_cross_encoder_tuned_from_an_embedder_is_a_reranker(self, tmp_path: Path) -> None:
+        config = {**_BERT, "architectures": ["BertForSequenceClassification"]}
+        folder = _folder(tmp_path / "bge-small-en-v1.5-cross", config=config)
+        assert resolve_model(folder, task="reranking")[0].task == "reranking"
+
+    def test_what_a_tuned_folder_states_itself_beats_its_namesake(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "bge-small-en-v1.5-mine", config=_BERT, pooling=_MEAN, st=_PROMPTS)
+        spec = resolve_model(folder, task="embedding")[0]
+        assert (spec.pooling, spec.query_instruction, spec.passage_instruction) == ("mean", "query: ", "passage: ")
+
+    def test_an_added_model_is_recognised_too(self, tmp_path: Path) -> None:
+        spec = add_model(ModelSpec(name="acme/bge-legal", dimension=384, query_instruction="Find: "))
+        assert resolve_model(_folder(tmp_path / "bge-legal", config=_BERT), task="embedding")[0] == spec
+
+
+class TestFoldersWithoutAName:
+    def test_everything_is_read_from_the_files(self, tmp_path: Path) -> None:
+        folder = _folder(
+            tmp_path / "mine", config=_BERT, pooling=_MEAN, st=_PROMPTS, sentence_bert_config={"max_seq_length": 256}
+        )
+        spec, found = resolve_model(folder, task="embedding")
+        assert found == folder
+        assert (spec.dimension, spec.max_tokens, spec.pooling, spec.heads) == (384, 256, "mean", ("dense",))
+        assert (spec.query_instruction, spec.passage_instruction) == ("query: ", "passage: ")
+
+    @pytest.mark.parametrize(
+        ("config", "tokenizer", "limit"),
+        [
+            (_BERT, {}, 512),
+            (_BERT, {"model_max_length": 128}, 128),
+            (_BERT, {"model_max_length": 1e30}, 512),
+            ({**_XLMR, "max_position_embeddings": 514}, {"model_max_length": 514}, 512),
+            (_XLMR, {"model_max_length": 8192}, 8192),
+        ],
+    )
+    def test_the_longest_input_is_what_every_part_allows(
+        self, tmp_path: Path, config: dict[str, Any], tokenizer: dict[str, Any], limit: int
+    ) -> None:
+        folder = _folder(tmp_path / "mine", config=config, pooling=_CLS, st=_PROMPTS, tokenizer_config=tokenizer)
+        assert resolve_model(folder, task="embedding")[0].max_tokens == limit
+
+    def test_open_pooling_names_the_argument_and_the_argument_settles_it(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "mine", config=_BERT, st=_PROMPTS)
+        with pytest.raises(AmbiguousModelError, match="pooling='cls'"):
+            resolve_model(folder, task="embedding")
+        assert resolve_model(folder, task="embedding", pooling="mean")[0].pooling == "mean"
+
+    @pytest.mark.parametrize(
+        "st", [{}, {"prompts": {}}, {"prompts": {"query": "", "document": ""}}, {"prompts": {"clustering": "c: "}}]
+    )
+    def test_an_open_instruction_names_the_argument_and_the_argument_settles_it(
+        self, tmp_path: Path, st: dict[str, Any]
+    ) -> None:
+        folder = _folder(tmp_path / "mine", config=_BERT, pooling=_CLS, st=st)
+        with pytest.raises(AmbiguousModelError, match="query_instruction=''"):
+            resolve_model(folder, task="embedding")
+        assert resolve_model(folder, task="embedding", query_instruction="")[0].query_instruction == ""
+        assert resolve_model(folder, task="embedding", query_instruction="q: ")[0].query_instruction == "q: "
+
+    def test_a_stated_passage_prompt_makes_an_empty_query_prompt_a_statement(self, tmp_path: Path) -> None:
+        st = {"prompts": {"query": "", "passage": "p: "}}
+        folder = _folder(tmp_path / "mine", config=_BERT, pooling=_CLS, st=st)
+        spec = resolve_model(folder, task="embedding")[0]
+        assert (spec.query_instruction, spec.passage_instruction) == ("", "p: ")
+
+    @pytest.mark.parametrize(
+        "pooling",
+        [
+            {"pooling_mode_lasttoken": True},
+            {"pooling_mode_max_tokens": True},
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+            {"pooling_mode": "lasttoken"},
+        ],
+    )
+    def test_pooling_that_is_not_supported_is_refused(self, tmp_path: Path, pooling: dict[str, Any]) -> None:
+        folder = _folder(tmp_path / "mine", config=_BERT, pooling=pooling, st=_PROMPTS)
+        with pytest.raises(UnsuitableModelError, match="only CLS and mean"):
+            resolve_model(folder, task="embedding")
+
+    def test_modules_say_where_pooling_is_and_what_follows_it(self, tmp_path: Path) -> None:
+        kinds = ("Transformer", "Pooling", "Normalize")
+        modules = [{"path": str(i), "type": f"sentence_transformers.models.{kind}"} for i, kind in enumerate(kinds)]
+        folder = _folder(tmp_path / "mine", config=_BERT, st=_PROMPTS, modules=modules)
+        (folder / "1").mkdir()
+        (folder / "1" / "config.json").write_text(json.dumps(_MEAN))
+        assert resolve_model(folder, task="embedding")[0].pooling == "mean"
+        dense = [*modules, {"path": "3_Dense", "type": "sentence_transformers.models.Dense"}]
+        with pytest.raises(UnsuitableModelError, match="'Dense' module"):
+            resolve_model(_folder(folder, modules=dense), task="embedding")
+
+    @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+    def test_head_files_mark_an_m3_which_takes_no_instruction(self, tmp_path: Path, suffix: str) -> None:
+        folder = _folder(tmp_path / "mine", config=_XLMR, pooling=_CLS)
+        for stem in ("sparse_linear", "colbert_linear"):
+            (folder / f"{stem}{suffix}").touch()
+        spec = resolve_model(folder, task="embedding")[0]
+        assert (spec.heads, spec.query_instruction) == (("dense", "lexical", "colbert"), "")
+
+    def test_a_reranker_needs_no_further_answers(self, tmp_path: Path) -> None:
+        spec = resolve_model(_folder(tmp_path / "mine", config=_CROSS), task="reranking")[0]
+        assert (spec.task, spec.heads, spec.max_tokens, spec.dimension) == ("reranking", ("logit",), 512, 1)
+
+    def test_another_task_is_refused_with_the_right_class(self, tmp_path: Path) -> None:
+        with pytest.raises(UnsuitableModelError, match="open it with Reranker"):
+            resolve_model(_folder(tmp_path / "cross", config=_CROSS), task="embedding")
+        with pytest.raises(UnsuitableModelError, match="open it with Embedder"):
+            resolve_model(_folder(tmp_path / "bi", config=_BERT), task="reranking")
+
+    def test_a_decoder_is_refused(self, tmp_path: Path) -> None:
+        config = {**_BERT, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}
+        with pytest.raises(UnsuitableModelError, match="decoder"):
+            resolve_model(_folder(tmp_path / "mine", config=config), task="embedding")
+
+    def test_a_folder_that_says_nothing_is_told_what_to_pass(self, tmp_path: Path) -> None:
+        with pytest.raises(AmbiguousModelError, match=r"no config\.json.*sources="):
+            resolve_model(_folder(tmp_path / "mine"), task="embedding")
+
+    def test_a_config_that_is_no_json_is_named(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "mine")
+        (folder / "config.json").write_text("{")
+        with pytest.raises(UnsuitableModelError, match=r"config\.json is not valid JSON"):
+            resolve_model(folder, task="embedding")
+
+    def test_a_small_model_is_not_taken_for_its_big_namesake(self, shared: Path) -> None:
+        spec, _ = resolve_model(shared / "reference" / "tiny-bge-m3", task="embedding")
+        assert (spec.name, spec.dimension, spec.max_tokens) == ("tiny-bge-m3", 64, 8192)
