@@ -1,0 +1,45 @@
+"""A model that a component opens when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Held(Generic[T]):
+    """Holds nothing or one open model, whichever threads ask for it.
+
+    Copies hold the same model; a pickle holds none, so that it is opened anew where the pickle is loaded.
+    """
+
+    def __init__(self, model: T | None = None) -> None:
+        """Hold a model, or nothing yet."""
+        self._lock = threading.Lock()
+        self._model = model
+
+    def get(self, open_model: Callable[[], T]) -> T:
+        """The model; opened by the first thread that asks, while the others wait."""
+        with self._lock:
+            if self._model is None:
+                self._model = open_model()
+            return self._model
+
+    async def aget(self, open_model: Callable[[], T]) -> T:
+        """`get` without blocking the event loop, not even while another thread opens the model."""
+        model = self._model
+        return await asyncio.to_thread(self.get, open_model) if model is None else model
+
+    def drop(self) -> None:
+        """Hold nothing any more; whoever uses the model at this moment can finish."""
+        with self._lock:
+            self._model = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Held[T]:
+        return Held(self._model)
+
+    def __reduce__(self) -> tuple[type[Held[T]], tuple[()]]:
+        return type(self), ()

@@ -1,0 +1,7 @@
+"""A ranker for Haystack with BAAI's BGE rerankers on ONNX Runtime."""
+
+from __future__ import annotations
+
+from haystack_integrations.components.rankers.bge.ranker import BGERanker
+
+__all__ = ["BGERanker"]

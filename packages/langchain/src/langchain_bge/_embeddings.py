@@ -1,0 +1,123 @@
+"""Dense vectors for LangChain."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cached_property
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+from pydantic import Field
+
+from bge_onnx import Embedder, open_embedder
+from bge_onnx._heads import FloatArray
+from bge_onnx._spec import Pooling
+from langchain_bge._settings import ModelSettings
+
+
+class BGEEmbeddings(ModelSettings, Embeddings):
+    """BGE embeddings as their authors meant them: the model's query instruction on queries only, vectors of length 1.
+
+    Texts are never altered, and everything is thread-safe. bge-m3 beside `BGESparseEmbeddings` with the same settings
+    takes one forward pass for both.
+
+    Raises:
+        bge_onnx.BGEError: The model is unknown, ambiguous, of another kind, or no source delivers its weights.
+
+    Example:
+        ```python
+        from langchain_bge import BGEEmbeddings
+
+        embeddings = BGEEmbeddings(model="BAAI/bge-small-en-v1.5")
+        embeddings.embed_documents(["Paris is the capital of France."])
+        embeddings.embed_query("Which city is the capital of France?")
+        ```
+    """
+
+    query_instruction: str | None = Field(default=None, frozen=True)
+    """Put before queries: None for the model's own, "" for none, or any string."""
+
+    normalize: bool = Field(default=True, frozen=True)
+    """Whether vectors have length 1, as BGE's similarities suppose."""
+
+    pooling: Pooling | None = Field(default=None, frozen=True)
+    """Settles the pooling of a folder that leaves it open."""
+
+    max_length: int | None = Field(default=None, frozen=True)
+    """The longest text in tokens, special tokens included; None for the model's limit."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Vectors of passages, in order, without query instruction.
+
+        Raises:
+            bge_onnx.InputTypeError: `texts` is no list of str; the message names the position.
+            bge_onnx.TextTooLongError: A text exceeds the limit and `truncate` is "error".
+        """
+        return _lists(self._engine.embed_documents(texts))
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a query, the query instruction put before it.
+
+        Raises:
+            bge_onnx.InputTypeError: `text` is no str.
+            bge_onnx.TextTooLongError: The query exceeds the limit and `truncate` is "error".
+        """
+        return _list(self._engine.embed_query(text))
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """`embed_documents` off the event loop."""
+        return await asyncio.to_thread(_lists, await self._engine.aembed_documents(texts))
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """`embed_query` off the event loop."""
+        return _list(await self._engine.aembed_query(text))
+
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens, to be a text splitter's `length_function`.
+
+        The model's limit includes the special tokens, two for BGE's models: split to at most `limit - 2`.
+        """
+        special, total = self._engine.count_tokens(["", text])
+        return total - special
+
+    @property
+    def cache_namespace(self) -> str:
+        """Namespace for `CacheBackedEmbeddings` that no other model, weights or settings have.
+
+        Vectors of queries and documents differ, so cache them in two stores: `query_embedding_cache=True` would put
+        both into one and answer queries with the vectors of documents.
+        """
+        return f"bge-{self._engine.fingerprint}-"
+
+    @cached_property
+    def _engine(self) -> Embedder:
+        return open_embedder(
+            self.model,
+            query_instruction=self.query_instruction,
+            normalize=self.normalize,
+            pooling=self.pooling,
+            max_length=self.max_length,
+            precision=self.precision,
+            threads=self.threads,
+            providers=self.providers,
+            token_budget=self.token_budget,
+            cache_dir=self.cache_dir,
+            sources=self.sources,
+            truncate=self.truncate,
+            show_progress=self.show_progress,
+        )
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Shows the instruction in force, because it changes every query."""
+        shown = {**dict(super().__repr_args__()), "query_instruction": self._engine.spec.query_instruction}
+        return list(shown.items())
+
+
+def _lists(vectors: FloatArray) -> list[list[float]]:
+    # Row by row: converting a large array at once would hold the interpreter lock, and with it an event loop.
+    return [_list(vector) for vector in vectors]
+
+
+def _list(vector: FloatArray) -> list[float]:
+    numbers: list[float] = vector.tolist()
+    return numbers

@@ -1,0 +1,73 @@
+"""Reranking of retrieved documents for LangChain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import Field
+
+from bge_onnx import RankedPassage
+from langchain_bge._settings import RerankerSettings
+
+
+class BGEReranker(RerankerSettings, BaseDocumentCompressor):
+    """Sorts documents by relevance to a query and says how relevant they are.
+
+    Returned documents are copies with `metadata["relevance_score"]`, the sigmoid of the model's logit, from 0 to 1.
+
+    Raises:
+        bge_onnx.BGEError: The model is unknown, of another kind, or no source delivers its weights.
+
+    Example:
+        ```python
+        from langchain_bge import BGEReranker
+        from langchain_core.documents import Document
+
+        reranker = BGEReranker(model="BAAI/bge-reranker-base", top_n=1)
+        documents = [Document("Bananas are yellow."), Document("Paris is the capital of France.")]
+        reranker.compress_documents(documents, "Which city is the capital of France?")
+        ```
+    """
+
+    top_n: int | None = Field(default=3, ge=1)
+    """The most documents to return; None for all."""
+
+    score_threshold: float | None = Field(default=None, ge=0, le=1)
+    """The least relevance score to return; None for all."""
+
+    def compress_documents(
+        self,
+        documents: Sequence[Document],
+        query: str,
+        callbacks: Callbacks | None = None,  # noqa: ARG002  # the interface has it
+    ) -> list[Document]:
+        """Documents by falling relevance to the query; equal ones keep their order.
+
+        Raises:
+            bge_onnx.InputTypeError: `query` is no str.
+            bge_onnx.TextTooLongError: A pair exceeds the limit and `truncate` is "error".
+        """
+        passages = [document.page_content for document in documents]
+        ranked = self._engine.rank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
+        return _scored(documents, ranked)
+
+    async def acompress_documents(
+        self,
+        documents: Sequence[Document],
+        query: str,
+        callbacks: Callbacks | None = None,  # noqa: ARG002
+    ) -> list[Document]:
+        """`compress_documents` off the event loop."""
+        passages = [document.page_content for document in documents]
+        ranked = await self._engine.arank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
+        return _scored(documents, ranked)
+
+
+def _scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:
+    return [_with_score(documents[passage.index], passage.score) for passage in ranked]
+
+
+def _with_score(document: Document, score: float) -> Document:
+    return document.model_copy(update={"metadata": {**document.metadata, "relevance_score": score}})
