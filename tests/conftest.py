@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bge_onnx import Embedder, WeightsError
+from bge_onnx.testing import write_tiny_model
+
+# Haystack reads this when it is first imported.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of evaluation data and reference models: `BGE_SHARED`, or `../shared` beside the repository."""
+    folder = Path(os.environ.get("BGE_SHARED", _ROOT.parent / "shared")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent; set BGE_SHARED to the folder of evaluation data and reference models")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small embedding model with random weights and a query instruction."""
+    folder = tmp_path_factory.mktemp("tiny") / "embedder"
+    return write_tiny_model(folder, kind="embedder", query_instruction="Represent this sentence: ")
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small XLM-R cross-encoder with random weights."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "reranker", kind="reranker")
+
+
+@pytest.fixture(scope="session")
+def tiny_m3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small model with bge-m3's three heads and random weights."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "m3", kind="m3")
+
+
+@pytest.fixture(scope="session")
+def small_en() -> str:
+    """Name of the real bge-small-en-v1.5, once its weights are in the cache."""
+    return _real("BAAI/bge-small-en-v1.5")
+
+
+@pytest.fixture(scope="session")
+def small_zh() -> str:
+    """Name of the real bge-small-zh-v1.5, once its weights are in the cache."""
+    return _real("BAAI/bge-small-zh-v1.5")
+
+
+def _real(name: str) -> str:
+    try:
+        Embedder(name).close()
+    except WeightsError as error:
+        pytest.skip(f"no source delivers {name}: {error}")
+    return name
