@@ -1,0 +1,147 @@
+"""`BGEEmbedding`: a BGE embedding model behind LlamaIndex's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+
+from bge_onnx import Embedder, Pooling, as_lists, open_embedder
+from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, query_role
+from llama_index.embeddings.bge._settings import REMEMBERED, Location, ModelSettings
+
+_Aggregate = Callable[..., Embedding]
+
+
+class BGEEmbedding(ModelSettings, BaseEmbedding):
+    """A BGE model on ONNX Runtime. Queries get the model's instruction, documents none.
+
+    Vectors equal those of `bge_onnx.Embedder` bit for bit. Thread-safe; copies and equal instances share the weights,
+    worker processes reopen them. `embeddings_cache` takes any key-value store, for several models at once if need be.
+
+    A pipeline's ingestion cache recognises the model by its `fingerprint`: settings that change a vector lead to new
+    vectors, others, such as `threads`, do not.
+
+    Raises:
+        BGEError: No source delivers the model, or a provider is missing; see `bge_onnx.BGEError`.
+        pydantic.ValidationError: A setting cannot work or the model is unsuitable; it carries the core's message.
+
+    Example:
+        >>> from llama_index.embeddings.bge import BGEEmbedding
+        >>> embedding = BGEEmbedding(model_name="BAAI/bge-small-en-v1.5")
+        >>> len(embedding.get_query_embedding("Which city is the capital of France?"))
+        384
+    """
+
+    model_name: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
+    query_instruction: str | None = Field(
+        default=None, frozen=True, description='None for the model\'s own, "" for none, or any string.'
+    )
+    normalize: bool = Field(default=True, frozen=True, description="Whether vectors have length 1.")
+    pooling: Pooling | None = Field(default=None, frozen=True, description="For a folder that leaves it open.")
+    max_length: int | None = Field(
+        default=None, frozen=True, description="The longest text in tokens; None for the model's limit."
+    )
+    remember: int = Field(
+        default=REMEMBERED,
+        frozen=True,
+        description="How many texts bge-m3 remembers, whose sparse vectors then cost no second pass.",
+    )
+    # The core plans its own batches, the better the more texts it sees at once.
+    embed_batch_size: int = Field(default=256, description="Texts handed over at once.", gt=0, le=2048)
+    embeddings_cache: Any = Field(
+        default=None, exclude=True, description="A BaseKVStore that keeps embeddings; None to keep none."
+    )
+
+    _embedder: Embedder = PrivateAttr()
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Open the model."""
+        self._embedder = open_embedder(
+            self.model_name,
+            query_instruction=self.query_instruction,
+            normalize=self.normalize,
+            pooling=self.pooling,
+            max_length=self.max_length,
+            remember=self.remember,
+            **self._shared_settings(),
+        )
+        self.embeddings_cache = self.embeddings_cache  # wrapped by being assigned
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "embeddings_cache" and value is not None:
+            value = RoleSafeCache(value, self.fingerprint)
+        super().__setattr__(name, value)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name that dumps carry."""
+        return "BGEEmbedding"
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the vectors: equal fingerprints mean equal vectors for equal texts."""
+        return self._embedder.fingerprint
+
+    def to_payload(self) -> dict[str, Any]:
+        """What events tell about this model."""
+        return {
+            "class_name": self.class_name(),
+            "model_name": self.model_name,
+            "embed_batch_size": self.embed_batch_size,
+            "query_instruction": self._embedder.spec.query_instruction,
+            "normalize": self.normalize,
+            "fingerprint": self.fingerprint,
+        }
+
+    def to_dict(self, **kwargs: object) -> dict[str, Any]:
+        """Every setting but live objects, for `from_dict`; its `str()` tells the vectors' identity alone."""
+        return Dump(super().to_dict(**kwargs), fingerprint=self.fingerprint)
+
+    def get_query_embedding(self, query: str) -> Embedding:
+        """The vector of a query, the instruction put before it."""
+        with query_role():
+            return super().get_query_embedding(query)
+
+    async def aget_query_embedding(self, query: str) -> Embedding:
+        """`get_query_embedding` off the event loop."""
+        with query_role():
+            return await super().aget_query_embedding(query)
+
+    def get_agg_embedding_from_queries(self, queries: list[str], agg_fn: _Aggregate | None = None) -> Embedding:
+        """One vector for several queries, their mean by default, of length 1 again if `normalize`."""
+        return self._rescaled(super().get_agg_embedding_from_queries(queries, agg_fn), len(queries))
+
+    async def aget_agg_embedding_from_queries(self, queries: list[str], agg_fn: _Aggregate | None = None) -> Embedding:
+        """`get_agg_embedding_from_queries` off the event loop."""
+        return self._rescaled(await super().aget_agg_embedding_from_queries(queries, agg_fn), len(queries))
+
+    def _rescaled(self, vector: Embedding, queries: int) -> Embedding:
+        if queries < 2 or not self.normalize:
+            return vector
+        values = np.asarray(vector)
+        rescaled: Embedding = (values / max(float(np.linalg.norm(values)), 1e-12)).tolist()
+        return rescaled
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        vector: Embedding = self._embedder.embed_query(query).tolist()
+        return vector
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        vector: Embedding = (await self._embedder.aembed_query(query)).tolist()
+        return vector
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return (await self._aget_text_embeddings([text]))[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return as_lists(self._embedder.embed_documents(texts))
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return as_lists(await self._embedder.aembed_documents(texts))

@@ -1,0 +1,7 @@
+"""BGE rerankers for LlamaIndex on ONNX Runtime."""
+
+from __future__ import annotations
+
+from llama_index.postprocessor.bge.base import BGERerank
+
+__all__ = ["BGERerank"]

@@ -1,0 +1,139 @@
+"""`BGERerank`: a BGE reranker behind LlamaIndex's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index_instrumentation import get_dispatcher
+
+from bge_onnx import InputValueError, PairTruncation, RankedPassage, Reranker
+from llama_index.embeddings.bge._settings import Location, ModelSettings
+
+_dispatcher = get_dispatcher(__name__)
+_RETRIEVAL_SCORE = "retrieval_score"
+
+
+class BGERerank(ModelSettings, BaseNodePostprocessor):
+    """A BGE cross-encoder on ONNX Runtime that puts the most relevant nodes first.
+
+    A node's score becomes the sigmoid of the model's logit, from 0 to 1; the order is that of the logits, and equal
+    ones keep theirs. Nodes are read as an embedding model reads them. The nodes passed in are left as they are.
+
+    Raises:
+        BGEError: No source delivers the model, or a provider is missing; see `bge_onnx.BGEError`.
+        pydantic.ValidationError: A setting cannot work or the model is no reranker; it carries the core's message.
+
+    Example:
+        >>> from llama_index.core.schema import NodeWithScore, TextNode
+        >>> from llama_index.postprocessor.bge import BGERerank
+        >>> rerank = BGERerank(model="BAAI/bge-reranker-base", top_n=1)
+        >>> texts = "Rust is a programming language.", "Paris is the capital of France."
+        >>> nodes = [NodeWithScore(node=TextNode(text=text)) for text in texts]
+        >>> rerank.postprocess_nodes(nodes, query_str="Which city is the capital of France?")[0].text
+        'Paris is the capital of France.'
+    """
+
+    model: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
+    top_n: int | None = Field(default=2, ge=1, description="The most nodes to return; None for all.")
+    threshold: float | None = Field(
+        default=None, ge=0, le=1, description="The least score, from 0 to 1, that is returned; None for all."
+    )
+    keep_retrieval_score: bool = Field(
+        default=False,
+        description="Whether to keep the score a node came with as metadata `retrieval_score`, in no text.",
+    )
+    max_length: int | None = Field(
+        default=None, frozen=True, description="The longest pair in tokens; None for 512, or the model's limit if less."
+    )
+    truncation: PairTruncation = Field(
+        default="only_second",
+        frozen=True,
+        description='"only_second" cuts as FlagEmbedding does, "longest_first" as sentence-transformers does.',
+    )
+
+    _reranker: Reranker = PrivateAttr()
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Open the model."""
+        self._reranker = Reranker(
+            self.model, max_length=self.max_length, truncation=self.truncation, **self._shared_settings()
+        )
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name that dumps carry."""
+        return "BGERerank"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = _require(query_bundle)
+        with self._events(nodes, query) as result:
+            ranked = self._reranker.rank(query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.threshold)
+            result += self._picked(nodes, ranked)
+        return result
+
+    @_dispatcher.span
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = _require(query_bundle)
+        with self._events(nodes, query) as result:
+            ranked = await self._reranker.arank(
+                query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.threshold
+            )
+            result += self._picked(nodes, ranked)
+        return result
+
+    @contextmanager
+    def _events(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[list[NodeWithScore]]:
+        """Announce the start and, whatever happens within, the end; yields the list of results to fill."""
+        result: list[NodeWithScore] = []
+        top_n = len(nodes) if self.top_n is None else self.top_n
+        payload: dict[str, Any] = {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: self.model,
+            EventPayload.QUERY_STR: query.query_str,
+            EventPayload.TOP_K: top_n,
+        }
+        _dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=self.model))
+        try:
+            with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+                yield result
+                event.on_end(payload={EventPayload.NODES: result})
+        finally:
+            _dispatcher.event(ReRankEndEvent(nodes=result))
+
+    def _picked(self, nodes: list[NodeWithScore], ranked: list[RankedPassage]) -> list[NodeWithScore]:
+        chosen = ((nodes[passage.index], passage.score) for passage in ranked)
+        return [self._rescored(node, score) for node, score in chosen]
+
+    def _rescored(self, scored: NodeWithScore, score: float) -> NodeWithScore:
+        node = scored.node
+        if self.keep_retrieval_score and scored.score is not None:
+            node = node.model_copy(
+                update={
+                    "metadata": {**node.metadata, _RETRIEVAL_SCORE: scored.score},
+                    "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, _RETRIEVAL_SCORE],
+                    "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, _RETRIEVAL_SCORE],
+                }
+            )
+        return NodeWithScore(node=node, score=score)
+
+
+def _require(query: QueryBundle | None) -> QueryBundle:
+    if query is None:
+        msg = "BGERerank ranks nodes for a query and got none; pass query_bundle or query_str"
+        raise InputValueError(msg)
+    return query
+
+
+def _texts(nodes: list[NodeWithScore]) -> list[str]:
+    return [scored.node.get_content(metadata_mode=MetadataMode.EMBED) for scored in nodes]

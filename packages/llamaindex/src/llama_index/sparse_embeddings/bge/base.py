@@ -1,0 +1,93 @@
+"""`BGESparseEmbedding`: bge-m3's lexical weights behind LlamaIndex's interface."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, SparseEmbedding
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+
+from bge_onnx import LexicalWeights, M3Embedder
+from llama_index.embeddings.bge._settings import REMEMBERED, Location, ModelSettings
+
+_SparseBatch: TypeAlias = tuple[list[list[int]], list[list[float]]]
+
+
+class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
+    """bge-m3's lexical weights, for hybrid search. Queries and documents are alike.
+
+    Beside a `BGEEmbedding` of the same model and settings, dense and sparse vectors of a text come from one forward
+    pass. `sparse_doc_fn` and `sparse_query_fn` are made for the arguments of that name of `QdrantVectorStore`.
+
+    Raises:
+        BGEError: No source delivers the model, or a provider is missing; see `bge_onnx.BGEError`.
+        pydantic.ValidationError: A setting cannot work or the model has no lexical weights; it carries the core's
+            message.
+
+    Example:
+        >>> from llama_index.sparse_embeddings.bge import BGESparseEmbedding
+        >>> sparse = BGESparseEmbedding(model_name="BAAI/bge-m3")
+        >>> store = QdrantVectorStore(  # doctest: +SKIP
+        ...     "passages",
+        ...     client=client,
+        ...     enable_hybrid=True,
+        ...     sparse_doc_fn=sparse.sparse_doc_fn,
+        ...     sparse_query_fn=sparse.sparse_query_fn,
+        ... )
+    """
+
+    model_name: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
+    max_length: int | None = Field(
+        default=None, frozen=True, description="The longest text in tokens; None for the model's limit."
+    )
+    remember: int = Field(
+        default=REMEMBERED,
+        frozen=True,
+        description="How many texts bge-m3 remembers, whose dense vectors then cost no second pass; 0 for none.",
+    )
+    # The core plans its own batches, the better the more texts it sees at once.
+    embed_batch_size: int = Field(default=256, description="Texts handed over at once.", gt=0, le=2048)
+
+    _model: M3Embedder = PrivateAttr()
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Open the model."""
+        self._model = M3Embedder(
+            self.model_name, max_length=self.max_length, remember=self.remember, **self._shared_settings()
+        )
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name that dumps carry."""
+        return "BGESparseEmbedding"
+
+    def sparse_doc_fn(self, texts: list[str]) -> _SparseBatch:
+        """Token ids and weights of documents, as `QdrantVectorStore` asks for them."""
+        pairs = [weights.as_lists() for weights in self._model.lexical_weights(texts)]
+        return [indices for indices, _ in pairs], [values for _, values in pairs]
+
+    def sparse_query_fn(self, queries: list[str]) -> _SparseBatch:
+        """Token ids and weights of queries, as `QdrantVectorStore` asks for them."""
+        return self.sparse_doc_fn(queries)
+
+    def _get_query_embedding(self, query: str) -> SparseEmbedding:
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query: str) -> SparseEmbedding:
+        return await self._aget_text_embedding(query)
+
+    def _get_text_embedding(self, text: str) -> SparseEmbedding:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> SparseEmbedding:
+        return (await self._aget_text_embeddings([text]))[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[SparseEmbedding]:
+        return _as_dicts(self._model.lexical_weights(texts))
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[SparseEmbedding]:
+        return _as_dicts(await self._model.alexical_weights(texts))
+
+
+def _as_dicts(batch: list[LexicalWeights]) -> list[SparseEmbedding]:
+    return [weights.as_dict() for weights in batch]
