@@ -24,6 +24,19 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def scratch_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that goes with the test run."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Real weights stay in the user's cache, where the next run finds them; small models leave nothing there.
+    if request.node.get_closest_marker("weights") is None:
+        monkeypatch.setenv("BGE_CACHE", str(request.getfixturevalue("scratch_cache")))
+
+
+@pytest.fixture(scope="session")
 def tiny_embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small embedding model with random weights and a query instruction."""
     folder = tmp_path_factory.mktemp("tiny") / "embedder"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
+# ONNX Runtime 1.29 and later report every model that is opened to its makers unless told not to before the first
+# import, from a thread that keeps forked processes from ending.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from bge_onnx._catalog import add_model, get_model, list_models
 from bge_onnx._embedder import Embedder
 from bge_onnx._errors import (
     AmbiguousModelError,
     BGEError,
     ClosedError,
+    InferenceError,
     InputTypeError,
     InputValueError,
     ModelOutputError,
@@ -18,22 +25,28 @@ from bge_onnx._errors import (
     UnsuitableModelError,
     WeightsError,
 )
-from bge_onnx._heads import RankedPassage
+from bge_onnx._heads import FloatArray, RankedPassage, as_lists, sigmoid
 from bge_onnx._lexical import LexicalWeights, M3Scores, M3Vectors
 from bge_onnx._m3 import M3Embedder, M3Output
 from bge_onnx._open import EmbedderSettings, open_embedder
+from bge_onnx._options import TOKEN_BUDGET, Truncate
 from bge_onnx._reranker import Reranker
-from bge_onnx._spec import FileSpec, MavenArtifact, ModelSpec, WeightsSpec
+from bge_onnx._session import Provider
+from bge_onnx._spec import FileSpec, MavenArtifact, ModelSpec, Pooling, Precision, WeightsSpec
+from bge_onnx._tokens import PairTruncation
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "TOKEN_BUDGET",
     "AmbiguousModelError",
     "BGEError",
     "ClosedError",
     "Embedder",
     "EmbedderSettings",
     "FileSpec",
+    "FloatArray",
+    "InferenceError",
     "InputTypeError",
     "InputValueError",
     "LexicalWeights",
@@ -44,17 +57,24 @@ __all__ = [
     "MavenArtifact",
     "ModelOutputError",
     "ModelSpec",
+    "PairTruncation",
+    "Pooling",
+    "Precision",
+    "Provider",
     "ProviderError",
     "RankedPassage",
     "Reranker",
     "TextTooLongError",
+    "Truncate",
     "TruncationWarning",
     "UnknownModelError",
     "UnsuitableModelError",
     "WeightsError",
     "WeightsSpec",
     "add_model",
+    "as_lists",
     "get_model",
     "list_models",
     "open_embedder",
+    "sigmoid",
 ]

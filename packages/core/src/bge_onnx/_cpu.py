@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -18,6 +19,17 @@ def available_cpus() -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_quota(_CGROUP, _PROC_CGROUP)
     return affinity if quota is None else max(1, min(affinity, int(quota)))
+
+
+def cpu_signature() -> str:
+    """What kind of CPU this is, as far as it decides which kernels run: one string for equal machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    features = (line for line in lines if line.startswith(("flags", "Features")))
+    words = next(features, f":{platform.processor()}").partition(":")[2].split()
+    return " ".join([platform.system(), platform.machine(), *sorted(words)])
 
 
 def cgroup_quota(root: Path, membership: Path) -> float | None:

@@ -10,10 +10,12 @@ from os import PathLike
 
 import numpy as np
 
+from bge_onnx._errors import UnsuitableModelError
 from bge_onnx._heads import FloatArray, finite, pool, unit
-from bge_onnx._inputs import check_text, check_texts
-from bge_onnx._model import Answer, Model, ModelName, OpenModel, open_model
+from bge_onnx._inputs import check_iterable, check_text, check_texts
+from bge_onnx._model import Model, ModelName, OpenModel, open_model
 from bge_onnx._options import TOKEN_BUDGET, Options, Truncate
+from bge_onnx._prepare import Answer
 from bge_onnx._progress import Progress
 from bge_onnx._runtime import Rows
 from bge_onnx._session import Outputs, Provider
@@ -91,6 +93,7 @@ class Embedder(Model):
             pooling=pooling,
             query_instruction=query_instruction,
         )
+        _check_width(opened)
         spec = opened.spec
         self._normalize = normalize
         super().__init__(
@@ -176,31 +179,38 @@ class Embedder(Model):
         """`embed_query` off the event loop, a bounded number at a time."""
         return await self._opened.engine.wait_for(partial(self.embed_query, query))
 
-    def count_tokens(self, texts: Iterable[str]) -> list[int]:
-        """Tokens of each text as the model counts them, special tokens included, before any cut."""
-        return self._opened.tokenizer.count(check_texts(texts))
+    def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = True) -> list[int]:
+        """Tokens of each text as the model counts them, before any cut.
+
+        Args:
+            texts: Any number of texts.
+            special_tokens: Whether to count the special tokens that surround a text; a splitter that adds up pieces
+                leaves them out.
+        """
+        return self._opened.tokenizer.count(check_texts(texts), special=special_tokens)
 
     def _embed(self, texts: list[str], instruction: str) -> FloatArray:
         opened = self._opened
-        unique = list(dict.fromkeys(texts))
-        tokens = opened.tokenizer.texts(unique, limit=opened.limit, instruction=instruction)
-        report = TruncationReport(opened.options.truncate, limit=opened.limit, what="text")
-        report.add(tokens)
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        rows = np.fromiter((places[text] for text in texts), dtype=np.int64, count=len(texts))
+        tokens = opened.tokenizer.texts(list(places), limit=opened.limit, instruction=instruction)
+        report = self._report()
+        report.add(tokens.uncut[rows], tokens.lengths[rows])
         report.warn(stacklevel=3)
-        with Progress.of(len(unique), enabled=opened.options.show_progress is True, what="texts") as progress:
+        with Progress.of(len(places), enabled=opened.options.show_progress is True, what="texts") as progress:
             vectors = self._vectors(tokens, progress)
-        if len(unique) == len(texts):
-            return vectors
-        places = {text: place for place, text in enumerate(unique)}
-        return vectors[[places[text] for text in texts]]
+        return vectors if len(places) == len(texts) else vectors[rows]
+
+    def _report(self) -> TruncationReport:
+        opened = self._opened
+        return TruncationReport(opened.options.truncate, limit=f"{opened.limit} tokens", what="text")
 
     def _reported(self, windows: Iterator[Tokens]) -> Iterator[Tokens]:
         """Report what a stream cuts when it first happens: a consumer may stop before the end."""
-        opened = self._opened
-        report = TruncationReport(opened.options.truncate, limit=opened.limit, what="text")
+        report = self._report()
         told = False
         for tokens in windows:
-            report.add(tokens)
+            report.add(tokens.uncut, tokens.lengths)
             if report.any and not told:
                 report.warn(stacklevel=3)
                 told = True
@@ -227,11 +237,17 @@ class Embedder(Model):
         return read
 
 
+def _check_width(opened: OpenModel) -> None:
+    spec = opened.spec
+    width = opened.engine.width(opened.engine.outputs[0])
+    if width not in (None, spec.dimension):
+        msg = f"{spec.name} gives {width} components, not the {spec.dimension} of its spec; correct its dimension"
+        raise UnsuitableModelError(msg)
+
+
 def windows(texts: Iterable[str]) -> Iterator[list[str]]:
     """Texts in checked lists of a bounded number."""
-    if isinstance(texts, (str, bytes)):
-        check_texts(texts)
-    remaining = iter(texts)
+    remaining = iter(check_iterable(texts))
     size = _FIRST_WINDOW
     first = 0
     while window := check_texts(islice(remaining, size), first=first):

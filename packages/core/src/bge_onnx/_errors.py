@@ -19,6 +19,7 @@ __all__ = [
     "AmbiguousModelError",
     "BGEError",
     "ClosedError",
+    "InferenceError",
     "InputTypeError",
     "InputValueError",
     "ModelOutputError",
@@ -65,6 +66,10 @@ class WeightsError(BGEError, OSError):
 
 class ProviderError(BGEError, RuntimeError):
     """An ONNX Runtime execution provider was asked for and cannot run here."""
+
+
+class InferenceError(BGEError, RuntimeError):
+    """ONNX Runtime failed while it computed; the message carries its reason."""
 
 
 class ModelOutputError(BGEError, ArithmeticError):

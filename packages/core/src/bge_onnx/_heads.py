@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,14 @@ def unit(vectors: FloatArray) -> FloatArray:
     return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 
+def as_lists(vectors: FloatArray) -> list[list[float]]:
+    """The vectors as lists of Python floats, which is what frameworks and JSON take.
+
+    Row by row: converting a large array in one go would hold the interpreter lock, and an event loop with it.
+    """
+    return [row.tolist() for row in vectors]
+
+
 def finite(values: FloatArray, *, what: str) -> FloatArray:
     """The values themselves.
 
@@ -101,6 +110,6 @@ def check_threshold(threshold: object, *, name: str = "threshold") -> None:
     Raises:
         InputTypeError: It is neither None nor a number.
     """
-    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
+    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, Real)):
         msg = f"{name} must be a number, the least score from 0 to 1 to return, or None; got {threshold!r}"
         raise InputTypeError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bge_onnx._errors import InputTypeError, InputValueError
 
@@ -24,6 +24,18 @@ def check_text(text: object, *, what: str = "text") -> str:
     return text
 
 
+def check_iterable(texts: object, *, what: str = "text") -> Iterable[Any]:
+    """The texts themselves, unread.
+
+    Raises:
+        InputTypeError: They are a string, bytes, a mapping, or nothing to iterate over.
+    """
+    if isinstance(texts, (str, bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
+        msg = f"expected a list of str, got {_describe(texts)}; pass [{what}] for a single {what}"
+        raise InputTypeError(msg)
+    return texts
+
+
 def check_texts(texts: object, *, what: str = "text", first: int = 0) -> list[str]:
     """A list of the texts, in order.
 
@@ -35,10 +47,7 @@ def check_texts(texts: object, *, what: str = "text", first: int = 0) -> list[st
     Raises:
         InputTypeError: It is no list, or one of the texts is no `str`; the message names the position.
     """
-    if isinstance(texts, (str, bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
-        msg = f"expected a list of {what}s, got {_describe(texts)}; pass a list of str, [{what}] for a single one"
-        raise InputTypeError(msg)
-    checked = list(texts)
+    checked = list(check_iterable(texts, what=what))
     for position, text in enumerate(checked, first):
         if not isinstance(text, str):
             _refuse(text, f"{what} {position}")
@@ -91,19 +100,17 @@ def check_whole(value: object, *, name: str, least: int = 1, none: str = "") -> 
 
 
 def refuse_surrogates(texts: Iterable[str]) -> None:
-    """Name the first text that cannot be encoded as UTF-8, if there is one.
+    """Quote the first text that cannot be encoded as UTF-8, if there is one.
 
     Raises:
         InputValueError: A text holds a lone surrogate, as broken decoding leaves behind.
     """
-    for position, text in enumerate(texts):
+    for text in texts:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            msg = (
-                f"text {position} holds a lone surrogate at character {error.start} and is no valid Unicode; "
-                "decode its source with errors='replace'"
-            )
+            around = text[max(0, error.start - 20) : error.start + 20]
+            msg = f"a text holds a lone surrogate (in {around!r}); decode its source with errors='replace'"
             raise InputValueError(msg) from None
 
 

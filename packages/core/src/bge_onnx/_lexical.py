@@ -21,8 +21,8 @@ class LexicalWeights:
     """A sparse vector over the model's vocabulary: how much each token of a text matters.
 
     Attributes:
-        indices: Token ids, rising, shape (k,), int64.
-        values: Their weights, all positive, shape (k,), float32.
+        indices: Token ids, rising, shape (k,), int64; read-only.
+        values: Their weights, all positive, shape (k,), float32; read-only.
     """
 
     indices: IntArray
@@ -109,6 +109,8 @@ def lexical_weights(
     indices, place = np.unique(ids[kept].astype(np.int64), return_inverse=True)
     values = np.zeros(len(indices), dtype=np.float32)
     np.maximum.at(values, place, weights[kept].astype(np.float32))
+    for array in (indices, values):
+        array.flags.writeable = False  # answers are remembered, and a caller must not change what others get
     return LexicalWeights(indices, values)
 
 

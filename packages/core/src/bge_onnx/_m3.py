@@ -25,14 +25,18 @@ from bge_onnx._lexical import (
     lexical_weights,
 )
 from bge_onnx._m3_heads import open_heads
-from bge_onnx._model import Answer, ModelName
+from bge_onnx._memory import Memory
+from bge_onnx._model import ModelName
 from bge_onnx._options import TOKEN_BUDGET, Truncate
+from bge_onnx._prepare import Answer
 from bge_onnx._progress import Progress
 from bge_onnx._runtime import Rows
 from bge_onnx._session import Outputs, Provider
 from bge_onnx._spec import Precision
 from bge_onnx._tokens import Tokens
-from bge_onnx._truncation import TruncationReport
+
+# Several batches of the sizes in which frameworks index.
+REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +83,9 @@ class M3Embedder(Embedder):
 
     def __init__(
         self,
-        model: ModelName,
+        model: ModelName = "BAAI/bge-m3",
         *,
-        remember: int = 256,
+        remember: int = REMEMBERED,
         max_length: int | None = None,
         precision: Precision = "fp32",
         threads: int | None = None,
@@ -108,7 +112,9 @@ class M3Embedder(Embedder):
             show_progress=show_progress,
         )
         opened = self._opened
-        self._heads = open_heads(opened.spec.name, opened.engine.outputs, opened.files.paths)
+        self._heads = open_heads(
+            opened.spec.name, opened.engine.outputs, opened.files.paths, dimension=opened.spec.dimension
+        )
         self._remember = remember
         self._settings = {"remember": remember}
 
@@ -127,7 +133,7 @@ class M3Embedder(Embedder):
             InputTypeError: `texts` is no list of str; the message names the position.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        answers = self._answers(check_texts(texts), colbert=colbert)
+        answers = self._answers(check_texts(texts), colbert=colbert, stacklevel=3)
         return M3Output(
             dense=self._stack(answers) if dense else None,
             lexical=tuple(a.lexical for a in answers) if lexical else None,
@@ -186,7 +192,7 @@ class M3Embedder(Embedder):
         checked = check_pairs(pairs)
         d, s, c = _check_weights(weights)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
-        answers = dict(zip(texts, self._answers(texts, colbert=True), strict=True))
+        answers = dict(zip(texts, self._answers(texts, colbert=True, stacklevel=3), strict=True))
         rows = [_compare(answers[query], answers[passage]) for query, passage in checked]
         dense, lexical, colbert = np.array(rows, dtype=np.float32).reshape(-1, 3).T
         return M3Scores(
@@ -200,26 +206,29 @@ class M3Embedder(Embedder):
     def _embed(self, texts: list[str], instruction: str) -> FloatArray:
         if not self._remember:
             return super()._embed(texts, instruction)
-        return self._stack(self._answers(texts, colbert=False))
+        return self._stack(self._answers([instruction + text for text in texts], colbert=False, stacklevel=4))
 
-    def _answers(self, texts: list[str], *, colbert: bool) -> list[M3Vectors]:
+    def _answers(self, texts: list[str], *, colbert: bool, stacklevel: int) -> list[M3Vectors]:
         opened = self._opened
-        memory = opened.engine.memory
-        settings = (opened.limit, opened.options.truncate)
-        keys = {text: (*settings, text) for text in texts}
-        known = {} if colbert else memory.recall(keys.values())
+        remember = 0 if colbert else self._remember
+        memory: Memory[tuple[int, str], tuple[M3Vectors, int]] = opened.engine.memory
+        keys = {text: (opened.limit, text) for text in texts}
+        known = memory.recall(keys.values()) if remember else {}
         missing = [text for text in keys if keys[text] not in known]
         tokens = opened.tokenizer.texts(missing, limit=opened.limit)
-        report = TruncationReport(opened.options.truncate, limit=opened.limit, what="text")
-        report.add(tokens)
-        report.warn(stacklevel=4)
+        lengths = {key: length for key, (_, length) in known.items()}
+        lengths |= zip((keys[text] for text in missing), tokens.uncut.tolist(), strict=True)
+        uncut = np.array([lengths[keys[text]] for text in texts], dtype=np.int64)
+        report = self._report()
+        report.add(uncut, np.minimum(uncut, opened.limit))
+        report.warn(stacklevel=stacklevel)
         with Progress.of(len(missing), enabled=opened.options.show_progress is True, what="texts") as progress:
             answers = self._run(tokens, colbert=colbert, progress=progress)
-        found = dict(zip((keys[text] for text in missing), answers, strict=True))
-        if self._remember and not colbert:
-            memory.keep(found, most=self._remember)
+        found = {keys[text]: (answer, lengths[keys[text]]) for text, answer in zip(missing, answers, strict=True)}
+        if remember:
+            memory.keep(found, most=remember)
         known |= found
-        return [known[keys[text]] for text in texts]
+        return [known[keys[text]][0] for text in texts]
 
     def _run(self, tokens: Tokens, *, colbert: bool, progress: Progress) -> list[M3Vectors]:
         answers: dict[int, M3Vectors] = {}
@@ -241,8 +250,10 @@ class M3Embedder(Embedder):
             return [
                 M3Vectors(
                     dense=dense[i],
-                    lexical=lexical_weights(tokens.row(row), weights[i, : lengths[row]], unused=unused),
-                    colbert=colbert_vectors(multi[i], tokens=int(lengths[row])),
+                    lexical=lexical_weights(
+                        tokens.row(row), finite(weights[i, : lengths[row]], what="a text"), unused=unused
+                    ),
+                    colbert=finite(colbert_vectors(multi[i], tokens=int(lengths[row])), what="a text"),
                 )
                 for i, row in enumerate(rows)
             ]
@@ -274,6 +285,6 @@ def _compare(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, float]
 
 def _check_weights(weights: object) -> tuple[float, float, float]:
     if not isinstance(weights, (tuple, list)) or len(weights) != 3 or min(weights) < 0 or weights[0] + weights[1] <= 0:
-        msg = f"weights must be three numbers for dense, lexical and ColBERT, none negative, got {weights!r}"
+        msg = f"weights must be three numbers from 0 on, one of the first two above 0, got {weights!r}"
         raise InputValueError(msg)
     return float(weights[0]), float(weights[1]), float(weights[2])

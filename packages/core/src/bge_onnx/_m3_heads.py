@@ -64,6 +64,13 @@ class GraphHeads:
     def lexical(self, outputs: Outputs) -> FloatArray:
         """See `Heads`."""
         weights = np.asarray(outputs["sparse_vecs"], dtype=np.float32)
+        tokens = outputs["colbert_vecs"].shape[1] + 1
+        if weights.shape[1] != tokens:
+            msg = (
+                f"the model's sparse_vecs has {weights.shape[1]} weights for {tokens} tokens; export one weight for "
+                "each token, and colbert_vecs for each but the first"
+            )
+            raise UnsuitableModelError(msg)
         return weights[..., 0] if weights.ndim == 3 else weights
 
     def colbert(self, outputs: Outputs) -> FloatArray:
@@ -71,13 +78,14 @@ class GraphHeads:
         return np.asarray(outputs["colbert_vecs"], dtype=np.float32)
 
 
-def open_heads(name: str, outputs: list[str], paths: Mapping[FileRole, Path]) -> Heads:
+def open_heads(name: str, outputs: list[str], paths: Mapping[FileRole, Path], *, dimension: int) -> Heads:
     """The heads of an open model.
 
     Args:
         name: The model, for the message.
         outputs: Names of the graph's outputs that are read.
         paths: The model's files.
+        dimension: Components of a token output.
 
     Raises:
         UnsuitableModelError: The model has no heads beyond the dense one, or their files are damaged.
@@ -90,14 +98,19 @@ def open_heads(name: str, outputs: list[str], paths: Mapping[FileRole, Path]) ->
             "dense vectors only; open it with Embedder"
         )
         raise UnsuitableModelError(msg)
-    return TokenHeads(sparse=_linear(paths["sparse_linear"]), multi=_linear(paths["colbert_linear"]))
+    return TokenHeads(
+        sparse=_linear(paths["sparse_linear"], rows=1, columns=dimension),
+        multi=_linear(paths["colbert_linear"], rows=None, columns=dimension),
+    )
 
 
-def _linear(path: Path) -> Linear:
+def _linear(path: Path, *, rows: int | None, columns: int) -> Linear:
     tensors = read_tensors(path)
-    if set(tensors) != {"weight", "bias"} or tensors["weight"].ndim != 2:
-        held = ", ".join(sorted(tensors))
-        msg = f"{path} holds {held} where weight and bias are due; replace it by the model's own file"
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    rows = rows or next(iter(shapes.get("bias", ())), 0)
+    if shapes != {"weight": (rows, columns), "bias": (rows,)}:
+        held = ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "no tensors"
+        msg = f"{path} holds {held}, not one linear layer over {columns} inputs; replace it by the model's own file"
         raise UnsuitableModelError(msg)
     return Linear(tensors["weight"], tensors["bias"])
 

@@ -10,23 +10,22 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from bge_onnx._catalog import resolve_model
 from bge_onnx._cpu import available_cpus
 from bge_onnx._errors import ClosedError, InputValueError
 from bge_onnx._options import Options
 from bge_onnx._plan import plan, shared_budget
-from bge_onnx._prepare import prepare_graph
+from bge_onnx._prepare import Answer, prepare_graph
 from bge_onnx._runtime import Engine, EngineSpec, Reader, Rows, engine
-from bge_onnx._session import SessionSpec, provider_specs
+from bge_onnx._session import CPU, SessionSpec, provider_specs
 from bge_onnx._spec import ModelSpec, Pooling, Task
 from bge_onnx._tokens import TextTokenizer, Tokens
 from bge_onnx._weights import fetch
 from bge_onnx._weights._files import ModelFiles
 
 T = TypeVar("T")
-Answer: TypeAlias = Literal["vector", "tokens", "logits"]
 ModelName: TypeAlias = str | PathLike[str] | ModelSpec
 
 # Special tokens take up to four places; a limit that leaves hardly any to the text is a mistake.
@@ -44,6 +43,7 @@ class OpenModel:
         options: The user's settings.
         limit: The longest input in tokens, special tokens included.
         tokenizer: Shared freely among threads.
+        graph: What was done to the published graph, for people.
         engine: Shared with every other model opened with the same settings.
     """
 
@@ -53,6 +53,7 @@ class OpenModel:
     options: Options
     limit: int
     tokenizer: TextTokenizer
+    graph: str
     engine: Engine
 
     def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
@@ -94,14 +95,17 @@ def open_model(
         sources=options.sources,
         show_progress=options.show_progress,
     )
-    graph = prepare_graph(files, answer=answer)
+    on_cpu = providers == (CPU,)
+    if spec.pooling == "mean" and answer == "vector":
+        answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
+    graph = prepare_graph(files, answer=answer, precision=options.precision, cache_dir=options.cache, on_cpu=on_cpu)
     stat = graph.path.stat()
     session = SessionSpec(
         path=graph.path,
         stamp=(stat.st_size, stat.st_mtime_ns),
         outputs=graph.outputs,
         providers=providers,
-        optimised=graph.optimised,
+        optimised=graph.prepared,
     )
     return OpenModel(
         spec=spec,
@@ -110,7 +114,8 @@ def open_model(
         options=options,
         limit=limit,
         tokenizer=TextTokenizer(files.paths["tokenizer"]),
-        engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus(), mapped=graph.optimised)),
+        graph=graph.note,
+        engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),
     )
 
 
@@ -163,6 +168,11 @@ class Model:
     def source(self) -> str:
         """Where the weights came from."""
         return self._opened.files.source
+
+    @property
+    def graph(self) -> str:
+        """What was done to the published graph before it ran: "as published" or how it was rebuilt."""
+        return self._opened.graph
 
     @property
     def max_length(self) -> int:

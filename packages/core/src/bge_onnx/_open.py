@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 from bge_onnx._catalog import resolve_model
 from bge_onnx._embedder import Embedder
-from bge_onnx._m3 import M3Embedder
+from bge_onnx._m3 import REMEMBERED, M3Embedder
 from bge_onnx._model import ModelName
 from bge_onnx._options import Truncate
 from bge_onnx._session import Provider
@@ -32,13 +32,14 @@ class EmbedderSettings(TypedDict, total=False):
     show_progress: bool | None
 
 
-def open_embedder(model: ModelName, **settings: Unpack[EmbedderSettings]) -> Embedder:
+def open_embedder(model: ModelName, *, remember: int = REMEMBERED, **settings: Unpack[EmbedderSettings]) -> Embedder:
     """An `M3Embedder` for a model with lexical weights used as intended, an `Embedder` otherwise.
 
     Dense and sparse components that open bge-m3 this way, with the same settings, share one forward pass.
 
     Args:
         model: Hub id, catalogue name, local folder, or `ModelSpec`.
+        remember: How many texts an `M3Embedder` remembers.
         **settings: See `Embedder`.
 
     Raises:
@@ -52,4 +53,4 @@ def open_embedder(model: ModelName, **settings: Unpack[EmbedderSettings]) -> Emb
     settings.pop("query_instruction", None)
     settings.pop("normalize", None)
     settings.pop("pooling", None)
-    return M3Embedder(model, **settings)  # type: ignore[misc]  # the three it does not know are gone
+    return M3Embedder(model, remember=remember, **settings)  # type: ignore[misc]  # the three it does not know are gone

@@ -17,11 +17,13 @@ from bge_onnx._progress import Progress
 from bge_onnx._runtime import Rows
 from bge_onnx._session import Outputs, Provider
 from bge_onnx._spec import Precision
-from bge_onnx._tokens import PairTruncation
+from bge_onnx._tokens import PairTruncation, query_limit
 from bge_onnx._truncation import TruncationReport
 
 # What FlagReranker cuts to unless told otherwise, even for models that read more.
 _DEFAULT_LENGTH = 512
+
+_ONE_LOGIT = "a BGE reranker gives one, which means relevance: export the model with num_labels=1"
 
 
 class Reranker(Model):
@@ -31,7 +33,8 @@ class Reranker(Model):
 
     Args:
         model: Hub id ("BAAI/bge-reranker-base"), catalogue name, local folder, or `ModelSpec`.
-        max_length: The longest pair in tokens, special tokens included; bge-reranker-v2-m3 reads up to 8192.
+        max_length: The longest pair in tokens, special tokens included; None for 512, or the model's limit if that is
+            less. bge-reranker-v2-m3 reads up to 8192.
         truncation: "only_second" cuts the query to 3/4 of `max_length` and then only the passage, as FlagEmbedding
             does; "longest_first" cuts the longer of the two, as sentence-transformers does.
         precision: "fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).
@@ -49,9 +52,9 @@ class Reranker(Model):
 
     def __init__(
         self,
-        model: ModelName,
+        model: ModelName = "BAAI/bge-reranker-base",
         *,
-        max_length: int = _DEFAULT_LENGTH,
+        max_length: int | None = None,
         truncation: PairTruncation = "only_second",
         precision: Precision = "fp32",
         threads: int | None = None,
@@ -76,7 +79,7 @@ class Reranker(Model):
             truncate=truncate,
             show_progress=show_progress,
         )
-        opened = open_model(model, task="reranking", answer="logits", options=options)
+        opened = open_model(model, task="reranking", answer="logits", options=options, default_length=_DEFAULT_LENGTH)
         _check_width(opened)
         self._truncation = truncation
         super().__init__(opened, settings={"truncation": truncation}, identity={"truncation": truncation})
@@ -132,29 +135,35 @@ class Reranker(Model):
     def _score(self, pairs: list[tuple[str, str]]) -> FloatArray:
         opened = self._opened
         places = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
+        inputs = np.fromiter((places[pair] for pair in pairs), dtype=np.int64, count=len(pairs))
         tokens = opened.tokenizer.pairs(list(places), limit=opened.limit, truncation=self._truncation)
-        report = TruncationReport(opened.options.truncate, limit=opened.limit, what="pair")
-        report.add(tokens)
+        report = TruncationReport(opened.options.truncate, limit=self._limits(), what="pair")
+        report.add(tokens.uncut[inputs], tokens.lengths[inputs])
         report.warn(stacklevel=3)
         logits = np.empty(len(places), dtype=np.float32)
         with Progress.of(len(places), enabled=opened.options.show_progress is True, what="pairs") as progress:
             for rows, values in opened.rows(tokens, _read_logits) if places else ():
                 logits[rows] = values
                 progress.advance(len(rows))
-        return logits[[places[pair] for pair in pairs]]
+        return logits[inputs]
+
+    def _limits(self) -> str:
+        limit = self._opened.limit
+        query = f" or {query_limit(limit)} in the query" if self._truncation == "only_second" else ""
+        return f"{limit} tokens{query}"
 
 
 def _read_logits(rows: Rows, outputs: Outputs) -> FloatArray:
     (output,) = outputs.values()
-    return finite(output.reshape(len(rows), -1)[:, 0].astype(np.float32), what="a pair")
+    if output.size != len(rows):
+        msg = f"the model gives {output.size // len(rows)} logits a pair; {_ONE_LOGIT}"
+        raise UnsuitableModelError(msg)
+    return finite(output.reshape(-1).astype(np.float32), what="a pair")
 
 
 def _check_width(opened: OpenModel) -> None:
     (output,) = opened.engine.outputs
     width = opened.engine.width(output)
     if width is not None and width != 1:
-        msg = (
-            f"{opened.spec.name} gives {width} logits a pair, which leaves open which one means relevance; a BGE "
-            "reranker gives one: export the model with num_labels=1"
-        )
+        msg = f"{opened.spec.name} gives {width} logits a pair; {_ONE_LOGIT}"
         raise UnsuitableModelError(msg)

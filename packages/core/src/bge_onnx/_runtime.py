@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import os
 import threading
 import weakref
@@ -41,12 +42,10 @@ class EngineSpec:
     Attributes:
         session: The graph.
         threads: CPUs that one call may use.
-        mapped: The weights are mapped from disk, so that a second session on them costs next to nothing.
     """
 
     session: SessionSpec
     threads: int
-    mapped: bool = False
 
 
 class Engine:
@@ -73,6 +72,7 @@ class Engine:
         self._waiters = ThreadPoolExecutor(self.callers + 1, thread_name_prefix="bge-onnx-async")
         self._quick: list[Session] = []
         self._running = 0
+        self._lone = 0
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -149,24 +149,27 @@ class Engine:
 
     def _alone(self) -> Session:
         """The session with all threads, for the lowest latency of a batch that nothing competes with."""
-        if not self.spec.mapped or self.spec.threads == 1:
-            return self._bulk
+        if not self.spec.session.optimised or self.spec.threads == 1:
+            return self._bulk  # a second session would copy the weights
         with self._lock:
+            self._lone += 1
+            if self._lone == 1:
+                return self._bulk  # opening another session would cost more than it saves on the first text
             if not self._quick:
                 self._quick.append(Session(self.spec.session, threads=self.spec.threads))
             return self._quick[0]
 
     def _after_fork(self) -> None:
         """Replace what did not survive the fork: locks, and sessions whose threads are gone or were mid-run."""
-        _abandoned.extend(self._quick)  # never destroyed: that would join threads that do not exist here
+        for session in self._quick:
+            _abandon(session)
         if self._running or not self.spec.session.on_cpu:
-            _abandoned.append(self._bulk)
+            _abandon(self._bulk)
             self._bulk = Session(self.spec.session, threads=1)
         self._start()
 
 
 _engines: weakref.WeakValueDictionary[EngineSpec, Engine] = weakref.WeakValueDictionary()
-_abandoned: list[Session] = []
 _opening = threading.Lock()
 
 
@@ -178,6 +181,11 @@ def engine(spec: EngineSpec) -> Engine:
             found = Engine(spec)
             _engines[spec] = found
         return found
+
+
+def _abandon(session: Session) -> None:
+    """Never destroy a session, not even when the process ends: that would join threads that do not exist here."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 
 
 def _after_fork_in_child() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from bge_onnx._errors import InputValueError, ProviderError, UnsuitableModelError
+from bge_onnx._errors import InferenceError, InputValueError, ProviderError, UnsuitableModelError
 
 Provider: TypeAlias = str | tuple[str, Mapping[str, Any]]
 ProviderSpec: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
@@ -23,6 +23,7 @@ CPU: ProviderSpec = ("CPUExecutionProvider", ())
 TOKEN_OUTPUTS = (("last_hidden_state",), ("token_embeddings",))
 LOGIT_OUTPUTS = (("logits",),)
 M3_OUTPUTS = (("dense_vecs", "sparse_vecs", "colbert_vecs"),)
+DENSE_OUTPUTS = (("dense_vecs",),)
 
 _DTYPES: Mapping[str, type[np.integer[Any]]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
@@ -87,7 +88,12 @@ class Session:
             shrink: Give the memory of this run back afterwards, for runs far larger than usual.
         """
         inputs = {name: feed[name].astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
-        values = self._session.run(self.outputs, inputs, self._shrink if shrink else None)
+        try:
+            values = self._session.run(self.outputs, inputs, self._shrink if shrink else None)
+        except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
+            shape = "x".join(map(str, feed["input_ids"].shape))
+            msg = f"ONNX Runtime failed on {shape} tokens: {_reason(error)}; a smaller token_budget needs less memory"
+            raise InferenceError(msg) from error
         return dict(zip(self.outputs, values, strict=True))
 
 
@@ -106,6 +112,26 @@ def session_options(*, threads: int) -> ort.SessionOptions:
     return options
 
 
+def save_optimised(source: Path, target: Path, *, data: str) -> None:
+    """Write the graph as ONNX Runtime optimises it for this CPU, with the matrices as its kernels read them.
+
+    Args:
+        source: The graph to optimise.
+        target: The file to write.
+        data: Name of the file beside it that takes the tensors.
+    """
+    options = session_options(threads=1)
+    options.optimized_model_filepath = str(target)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", data)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
+    try:
+        ort.InferenceSession(str(source), options, providers=[CPU[0]])
+    except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
+        msg = f"ONNX Runtime could not load {source}: {_reason(error)}"
+        raise UnsuitableModelError(msg) from error
+
+
 def provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, ...]:
     """Providers in one hashable form; None stands for the CPU.
 
@@ -121,10 +147,7 @@ def provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, 
     if isinstance(providers, str) or not providers:
         msg = f"providers must be a list of ONNX Runtime provider names, got {providers!r}; pass None for the CPU"
         raise InputValueError(msg)
-    specs = tuple(
-        (p, ()) if isinstance(p, str) else (p[0], tuple(sorted((k, str(v)) for k, v in p[1].items())))
-        for p in providers
-    )
+    specs = tuple(map(_provider_spec, providers))
     available = ort.get_available_providers()
     for name, _ in specs:
         if name not in available:
@@ -136,6 +159,16 @@ def provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, 
     return specs
 
 
+def _provider_spec(provider: object) -> ProviderSpec:
+    match provider:
+        case str():
+            return provider, ()
+        case (str() as name, Mapping() as settings):
+            return name, tuple(sorted((str(key), str(value)) for key, value in settings.items()))
+    msg = f"a provider must be a name or a pair of a name and a dict of its options, got {provider!r}"
+    raise InputValueError(msg)
+
+
 def _load(spec: SessionSpec, *, threads: int) -> ort.InferenceSession:
     options = session_options(threads=threads)
     if spec.optimised:
@@ -145,11 +178,10 @@ def _load(spec: SessionSpec, *, threads: int) -> ort.InferenceSession:
     try:
         session = ort.InferenceSession(str(spec.path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if not spec.on_cpu:
-            msg = f"ONNX Runtime could not start {spec.path} on {first}: {reason}"
+            msg = f"ONNX Runtime could not start {spec.path} on {first}: {_reason(error)}"
             raise ProviderError(msg) from error
-        msg = f"ONNX Runtime could not load {spec.path}: {reason}"
+        msg = f"ONNX Runtime could not load {spec.path}: {_reason(error)}"
         raise UnsuitableModelError(msg) from error
     active = session.get_providers()
     if active[0] != first:
@@ -159,6 +191,11 @@ def _load(spec: SessionSpec, *, threads: int) -> ort.InferenceSession:
         )
         raise ProviderError(msg)
     return session
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _outputs(session: ort.InferenceSession, spec: SessionSpec) -> list[str]:

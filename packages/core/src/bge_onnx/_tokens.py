@@ -22,6 +22,9 @@ PairTruncation: TypeAlias = Literal["only_second", "longest_first"]
 # their ids to an array, which holds the interpreter lock, stays far below a millisecond-scale pause.
 _CHUNK = 256
 
+# Characters that are tokenised in a fraction of a millisecond.
+_SHORT_TEXT = 2000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
@@ -183,9 +186,9 @@ class TextTokenizer:
             uncut=uncut,
         )
 
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, special tokens included, before any cut."""
-        return [len(e) for encodings in self._encoded(texts, special=True) for e in encodings]
+    def count(self, texts: Sequence[str], *, special: bool) -> list[int]:
+        """Tokens of each text, with or without the special ones, before any cut."""
+        return [len(e) for encodings in self._encoded(texts, special=special) for e in encodings]
 
     def _content(self, texts: Sequence[str]) -> list[Ids]:
         encoded = chain.from_iterable(self._encoded(texts, special=False))
@@ -195,7 +198,8 @@ class TextTokenizer:
         remaining = iter(texts)
         while chunk := list(islice(remaining, _CHUNK)):
             try:
-                if len(chunk) == 1:  # spares the hand-over to the tokeniser's threads
+                if len(chunk) == 1 and len(chunk[0]) <= _SHORT_TEXT:
+                    # Spares the hand-over to the tokeniser's threads, but holds the interpreter lock.
                     yield [self._tokenizer.encode(chunk[0], add_special_tokens=special)]
                 else:
                     yield self._tokenizer.encode_batch_fast(chunk, add_special_tokens=special)
@@ -212,11 +216,10 @@ def pair_lengths(query: int, passage: int, *, room: int, limit: int, truncation:
         passage: Tokens of the passage, without special tokens.
         room: Tokens left for both once the special tokens have theirs.
         limit: The most tokens of the pair, special tokens included.
-        truncation: "only_second" follows FlagEmbedding 1.4 (`query_max_length = max_length * 3 // 4`, then
-            `only_second`); "longest_first" follows the tokenizers library.
+        truncation: "only_second" follows FlagEmbedding 1.4; "longest_first" follows the tokenizers library.
     """
     if truncation == "only_second":
-        kept = min(query, limit * 3 // 4, room)
+        kept = min(query, query_limit(limit), room)
         return kept, min(passage, room - kept)
     if query + passage <= room:
         return query, passage
@@ -226,6 +229,11 @@ def pair_lengths(query: int, passage: int, *, room: int, limit: int, truncation:
         short = room // 2
         long = short + room % 2
     return (long, short) if query > passage else (short, long)
+
+
+def query_limit(limit: int) -> int:
+    """The most tokens of a query under "only_second", FlagEmbedding's `max_length * 3 // 4`."""
+    return limit * 3 // 4
 
 
 def _flat(lists: Iterable[list[int]]) -> Ids:

@@ -11,11 +11,11 @@ import io
 import json
 import pickle
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,20 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 # Heads of bge-m3 have about a million numbers; more is a mistake or an attack.
 _LARGEST = 64 * 1024 * 1024
 
+# What the unpickler, the archive and numpy raise over bytes that make no sense to them.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zlib.error,
+)
+
 
 def read_tensors(path: Path) -> Tensors:
     """Name to tensor, as float32.
@@ -37,11 +51,10 @@ def read_tensors(path: Path) -> Tensors:
     Raises:
         UnsuitableModelError: The file is damaged, or holds anything but plain tensors.
     """
+    data = path.read_bytes()
     try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path.read_bytes())
-        return _read_torch(path)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        return _read_safetensors(data) if path.suffix == ".safetensors" else _read_torch(data)
+    except _DAMAGE as error:
         msg = f"{path} holds no plain tensors ({error}); replace it by the model's own file"
         raise UnsuitableModelError(msg) from error
     except zipfile.BadZipFile as error:
@@ -49,9 +62,8 @@ def read_tensors(path: Path) -> Tensors:
         raise UnsuitableModelError(msg) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Storage:
-    """A type of number, standing in for torch's storage classes."""
+class _Storage(NamedTuple):
+    """A type of number, standing in for torch's storage classes; a tuple, because no pickle can change one."""
 
     dtype: str
 
@@ -65,8 +77,8 @@ _NAMES: dict[tuple[str, str], Any] = {
 }
 
 
-def _read_torch(path: Path) -> Tensors:
-    with zipfile.ZipFile(path) as archive:
+def _read_torch(data: bytes) -> Tensors:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
         name = next((n for n in archive.namelist() if n.endswith("/data.pkl") or n == "data.pkl"), None)
         if name is None:
             msg = "no data.pkl inside"
@@ -98,10 +110,7 @@ class _TensorUnpickler(pickle.Unpickler):
         if not isinstance(storage, _Storage) or not str(key).isalnum():
             msg = "a storage of an unknown kind"
             raise pickle.UnpicklingError(msg)
-        values = np.frombuffer(_member(self._archive, f"{self._prefix}data/{key}"), dtype=storage.dtype, count=count)
-        if storage is _BFLOAT:  # the upper half of a float32
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32)
+        return _numbers(_member(self._archive, f"{self._prefix}data/{key}"), storage)[:count]
 
 
 def _rebuild(
@@ -115,6 +124,13 @@ def _rebuild(
     return storage[offset : offset + count].reshape(size)
 
 
+def _numbers(data: bytes, storage: _Storage) -> npt.NDArray[np.float32]:
+    values = np.frombuffer(data, storage.dtype)
+    if storage is _BFLOAT:  # the upper half of a float32
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float32)
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if archive.getinfo(name).file_size > _LARGEST:
         msg = f"{name} is larger than any head of bge-m3"
@@ -125,12 +141,10 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 def _read_safetensors(data: bytes) -> Tensors:
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    dtypes = {"F32": "<f4", "F16": "<f2"}
+    storages = {"F32": _FLOAT, "F16": _HALF, "BF16": _BFLOAT}
     body = data[8 + length :]
     return {
-        name: np.frombuffer(body[slice(*entry["data_offsets"])], dtypes[entry["dtype"]])
-        .astype(np.float32)
-        .reshape(entry["shape"])
+        name: _numbers(body[slice(*entry["data_offsets"])], storages[entry["dtype"]]).reshape(entry["shape"])
         for name, entry in header.items()
         if name != "__metadata__"
     }

@@ -5,21 +5,23 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 
 from bge_onnx._errors import TextTooLongError, TruncationWarning
 from bge_onnx._options import Truncate
-from bge_onnx._tokens import Tokens
+
+IntArray = npt.NDArray[np.int64]
 
 
 class TruncationReport:
     """Collects what one call cut, and reports it in the way the user chose."""
 
-    def __init__(self, mode: Truncate, *, limit: int, what: str) -> None:
+    def __init__(self, mode: Truncate, *, limit: str, what: str) -> None:
         """Start an empty report.
 
         Args:
             mode: The user's choice.
-            limit: The most tokens of an input.
+            limit: The most that an input may have, for the message: "512 tokens".
             what: What an input is called in the message: "text" or "pair".
         """
         self._mode = mode
@@ -29,23 +31,27 @@ class TruncationReport:
         self._cut = 0
         self._longest = 0
 
-    def add(self, tokens: Tokens) -> None:
-        """Take note of inputs that have been tokenised.
+    def add(self, uncut: IntArray, kept: IntArray) -> None:
+        """Take note of inputs in the order in which the user passed them.
+
+        Args:
+            uncut: Tokens of each input before it was cut, shape (n,).
+            kept: Tokens of each input that are left, shape (n,).
 
         Raises:
             TextTooLongError: One of them was cut while "error" is in force; the message names the first.
         """
-        cut = np.flatnonzero(tokens.uncut > tokens.lengths)
+        cut = np.flatnonzero(uncut > kept)
         if len(cut) and self._mode == "error":
             first = int(cut[0])
             msg = (
-                f"{self._what} {self._seen + first} has {tokens.uncut[first]} tokens, the limit is {self._limit}; "
+                f"{self._what} {self._seen + first} has {uncut[first]} tokens, the limit is {self._limit}; "
                 "split it, or pass truncate='warn' to have it cut"
             )
             raise TextTooLongError(msg)
-        self._seen += len(tokens.lengths)
+        self._seen += len(uncut)
         self._cut += len(cut)
-        self._longest = max(self._longest, int(tokens.uncut[cut].max(initial=0)))
+        self._longest = max(self._longest, int(uncut[cut].max(initial=0)))
 
     @property
     def any(self) -> bool:
@@ -56,7 +62,7 @@ class TruncationReport:
         """Issue the warning, if something was cut and the user wants to know."""
         if self._cut and self._mode == "warn":
             message = (
-                f"{self._cut} of {self._seen} {self._what}s exceed {self._limit} tokens and were cut (the longest has "
+                f"{self._cut} of {self._seen} {self._what}s exceed {self._limit} and were cut (the longest has "
                 f"{self._longest}); split them, or pass truncate='silent' to accept it"
             )
             warnings.warn(message, TruncationWarning, stacklevel=stacklevel + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from bge_onnx._heads import sigmoid
+from bge_onnx import sigmoid
 from langchain_bge._settings import RerankerSettings
 
 

@@ -9,9 +9,7 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
-from bge_onnx import Embedder, open_embedder
-from bge_onnx._heads import FloatArray
-from bge_onnx._spec import Pooling
+from bge_onnx import Embedder, Pooling, as_lists, open_embedder
 from langchain_bge._settings import ModelSettings
 
 
@@ -53,7 +51,7 @@ class BGEEmbeddings(ModelSettings, Embeddings):
             bge_onnx.InputTypeError: `texts` is no list of str; the message names the position.
             bge_onnx.TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        return _lists(self._engine.embed_documents(texts))
+        return as_lists(self._engine.embed_documents(texts))
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a query, the query instruction put before it.
@@ -62,23 +60,24 @@ class BGEEmbeddings(ModelSettings, Embeddings):
             bge_onnx.InputTypeError: `text` is no str.
             bge_onnx.TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
-        return _list(self._engine.embed_query(text))
+        vector: list[float] = self._engine.embed_query(text).tolist()
+        return vector
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """`embed_documents` off the event loop."""
-        return await asyncio.to_thread(_lists, await self._engine.aembed_documents(texts))
+        return await asyncio.to_thread(as_lists, await self._engine.aembed_documents(texts))
 
     async def aembed_query(self, text: str) -> list[float]:
         """`embed_query` off the event loop."""
-        return _list(await self._engine.aembed_query(text))
+        vector: list[float] = (await self._engine.aembed_query(text)).tolist()
+        return vector
 
     def token_length(self, text: str) -> int:
         """Tokens of a text without special tokens, to be a text splitter's `length_function`.
 
         The model's limit includes the special tokens, two for BGE's models: split to at most `limit - 2`.
         """
-        special, total = self._engine.count_tokens(["", text])
-        return total - special
+        return self._engine.count_tokens([text], special_tokens=False)[0]
 
     @property
     def cache_namespace(self) -> str:
@@ -111,13 +110,3 @@ class BGEEmbeddings(ModelSettings, Embeddings):
         """Shows the instruction in force, because it changes every query."""
         shown = {**dict(super().__repr_args__()), "query_instruction": self._engine.spec.query_instruction}
         return list(shown.items())
-
-
-def _lists(vectors: FloatArray) -> list[list[float]]:
-    # Row by row: converting a large array at once would hold the interpreter lock, and with it an event loop.
-    return [_list(vector) for vector in vectors]
-
-
-def _list(vector: FloatArray) -> list[float]:
-    numbers: list[float] = vector.tolist()
-    return numbers

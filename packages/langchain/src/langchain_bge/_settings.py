@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bge_onnx import Embedder, ModelSpec, Reranker
-from bge_onnx._options import TOKEN_BUDGET, Truncate
-from bge_onnx._session import Provider
-from bge_onnx._spec import Precision
-from bge_onnx._tokens import PairTruncation
+from bge_onnx import (
+    TOKEN_BUDGET,
+    Embedder,
+    ModelSpec,
+    PairTruncation,
+    Precision,
+    Provider,
+    Reranker,
+    Truncate,
+)
 
 
 class ModelSettings(BaseModel):
@@ -82,8 +87,8 @@ class ModelSettings(BaseModel):
 class RerankerSettings(ModelSettings):
     """An open cross-encoder behind pydantic fields."""
 
-    max_length: int = Field(default=512, frozen=True)
-    """The longest pair in tokens, special tokens included; bge-reranker-v2-m3 reads up to 8192."""
+    max_length: int | None = Field(default=None, frozen=True)
+    """The longest pair in tokens; None for 512, or the model's limit if that is less. bge-reranker-v2-m3 reads 8192."""
 
     truncation: PairTruncation = Field(default="only_second", frozen=True)
     """"only_second" cuts as FlagEmbedding does, "longest_first" as sentence-transformers does."""

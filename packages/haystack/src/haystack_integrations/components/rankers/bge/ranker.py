@@ -33,7 +33,7 @@ class BGERanker(ModelComponent[Reranker]):
         score_threshold: The least score to return, on the scale that `scale_score` chooses; None for all.
         meta_fields_to_embed: Metadata that precede the content, in this order; missing ones are left out.
         embedding_separator: What stands between metadata and content.
-        max_length: The longest pair in tokens, special tokens included; bge-reranker-v2-m3 reads up to 8192.
+        max_length: The longest pair in tokens; None for 512, or the model's limit if that is less.
         truncation: "only_second" or "longest_first"; see `bge_onnx.Reranker`, as for `precision`, `threads`,
             `providers`, `token_budget`, `cache_dir`, `sources` and `truncate`.
         progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
@@ -47,7 +47,6 @@ class BGERanker(ModelComponent[Reranker]):
     score_threshold: float | None = None
     meta_fields_to_embed: list[str] | None = None
     embedding_separator: str = "\n"
-    max_length: int = 512
     truncation: PairTruncation = "only_second"
 
     def __post_init__(self) -> None:

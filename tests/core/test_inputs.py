@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bge_onnx import BGEError, InputTypeError, InputValueError
+from bge_onnx._inputs import check_iterable, check_pairs, check_text, check_texts, check_whole, refuse_surrogates
+
+
+@pytest.mark.parametrize("text", ["", "a", "中文 🧪", np.str_("numpy")])
+def test_every_string_is_a_text(text: str) -> None:
+    assert check_text(text) == text
+    assert check_texts([text, text]) == [text, text]
+
+
+@pytest.mark.parametrize(
+    "texts", [["a", "b"], ("a", "b"), (t for t in "ab"), {"a": 0, "b": 1}.keys(), np.array(["a", "b"])]
+)
+def test_any_iterable_of_strings_is_a_list_of_texts(texts: Any) -> None:
+    assert check_texts(texts) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        (None, "pass ''"),
+        (b"bytes", "decode it"),
+        (3, "str()"),
+        (2.5, "str()"),
+        (["nested"], "a str of its own"),
+        (("query", "passage"), "got tuple of length 2"),
+    ],
+)
+def test_what_is_no_text_is_named_by_position_and_kind(wrong: object, advice: str) -> None:
+    with pytest.raises(InputTypeError, match=r"^passage 2 must be a str, got ") as caught:
+        check_texts(["a", "b", wrong, None], what="passage")
+    assert advice in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, BGEError)
+
+
+def test_positions_go_on_where_a_stream_left_off() -> None:
+    with pytest.raises(InputTypeError, match=r"^text 129 "):
+        check_texts(["a", None], first=128)
+
+
+@pytest.mark.parametrize("wrong", ["a text", b"bytes", bytearray(b"x"), None, 7, {"text": "a"}, object()])
+def test_what_is_no_list_is_refused_with_the_way_to_pass_one(wrong: object) -> None:
+    with pytest.raises(InputTypeError, match=r"expected a list of str, got .*pass \[query\]"):
+        check_texts(wrong, what="query")
+    with pytest.raises(InputTypeError, match="expected a list of \\(query, passage\\) pairs"):
+        check_pairs(wrong)
+
+
+def test_an_iterable_is_checked_without_reading_it() -> None:
+    texts = iter(["a", "b"])
+    check_iterable(texts)
+    assert list(texts) == ["a", "b"]
+
+
+def test_pairs_may_be_tuples_or_lists_and_become_tuples() -> None:
+    assert check_pairs(iter([("q", "p"), ["q", ""]])) == [("q", "p"), ("q", "")]
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("qp", "pair 1 must be a .* got str .*list of pairs is due"),
+        (("q",), "pair 1 must be a .* got tuple of length 1"),
+        (("q", "p", "x"), "pair 1 must be a .* got tuple of length 3"),
+        (None, "pair 1 must be a .* got None"),
+        ((None, "p"), "the query of pair 1 must be a str, got None"),
+        (("q", b"p"), "the passage of pair 1 must be a str, got bytes"),
+    ],
+)
+def test_what_is_no_pair_is_named_by_position(pair: object, message: str) -> None:
+    with pytest.raises(InputTypeError, match=message):
+        check_pairs([("q", "p"), pair])
+
+
+def test_a_lone_surrogate_is_quoted() -> None:
+    refuse_surrogates(["fine", "\U0001f9ea"])
+    with pytest.raises(InputValueError, match=r"lone surrogate \(in 'caf\\udce9'\)"):
+        refuse_surrogates(["fine", b"caf\xe9".decode("utf-8", "surrogateescape")])
+
+
+@pytest.mark.parametrize("value", [1, 7, np.int64(3), None])
+def test_whole_numbers_of_any_kind_pass(value: object) -> None:
+    check_whole(value, name="top_k", none="all")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "3", True, None, float("nan")])
+def test_other_numbers_do_not(value: object) -> None:
+    with pytest.raises(InputValueError, match=r"^top_k must be a whole number of at least 1, got "):
+        check_whole(value, name="top_k")
