@@ -28,7 +28,7 @@ from bge_onnx._errors import (
 from bge_onnx._heads import FloatArray, RankedPassage, as_lists, sigmoid
 from bge_onnx._lexical import LexicalWeights, M3Scores, M3Vectors
 from bge_onnx._m3 import M3Embedder, M3Output
-from bge_onnx._open import EmbedderSettings, open_embedder
+from bge_onnx._open import EmbedderSettings, EngineSettings, open_embedder
 from bge_onnx._options import TOKEN_BUDGET, Truncate
 from bge_onnx._reranker import Reranker
 from bge_onnx._session import Provider
@@ -44,6 +44,7 @@ __all__ = [
     "ClosedError",
     "Embedder",
     "EmbedderSettings",
+    "EngineSettings",
     "FileSpec",
     "FloatArray",
     "InferenceError",

@@ -15,12 +15,9 @@ from bge_onnx._session import Provider
 from bge_onnx._spec import Pooling, Precision
 
 
-class EmbedderSettings(TypedDict, total=False):
-    """Keyword arguments of `Embedder`, which documents them."""
+class EngineSettings(TypedDict, total=False):
+    """Keyword arguments that `Embedder`, `M3Embedder` and `Reranker` have in common; `Embedder` documents them."""
 
-    query_instruction: str | None
-    normalize: bool
-    pooling: Pooling | None
     max_length: int | None
     precision: Precision
     threads: int | None
@@ -30,6 +27,14 @@ class EmbedderSettings(TypedDict, total=False):
     sources: Sequence[str] | None
     truncate: Truncate
     show_progress: bool | None
+
+
+class EmbedderSettings(EngineSettings, total=False):
+    """Keyword arguments of `Embedder`, which documents them."""
+
+    query_instruction: str | None
+    normalize: bool
+    pooling: Pooling | None
 
 
 def open_embedder(model: ModelName, *, remember: int = REMEMBERED, **settings: Unpack[EmbedderSettings]) -> Embedder:

@@ -1,0 +1,101 @@
+"""What a BERT or XLM-R encoder is once its graph has been read: weights and a few integers, no operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.float32]
+
+
+class UnrecognisedGraph(Exception):  # noqa: N818 - a finding about the graph, which its caller may live with
+    """The graph is not one that can be rebuilt; the message says why, on one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """`x @ weight + bias`.
+
+    Attributes:
+        weight: Shape (in, out).
+        bias: Shape (out,).
+    """
+
+    weight: Array
+    bias: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Layer normalisation over the last axis; gamma and beta have shape (hidden,)."""
+
+    gamma: Array
+    beta: Array
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One post-norm transformer layer with an erf GELU between `up` and `down`."""
+
+    query: Linear
+    key: Linear
+    value: Linear
+    output: Linear
+    attention_norm: Norm
+    up: Linear
+    down: Linear
+    norm: Norm
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A classifier on the first row: `out(tanh(dense(row)))`; BERT calls `dense` its pooler."""
+
+    dense: Linear
+    out: Linear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """A whole model.
+
+    Attributes:
+        words: Shape (vocabulary, hidden).
+        positions: Shape (positions, hidden).
+        types: Shape (token types, hidden); one row where the graph has no input `token_type_ids`.
+        norm: Normalises the sum of the three embeddings.
+        layers: From the embeddings upwards.
+        heads: Attention heads; each is hidden / heads wide.
+        padding_id: XLM-R counts positions from `padding_id + 1` and leaves this id out of the count; None for BERT,
+            whose positions are 0, 1, 2, ...
+        inputs: Names of the graph's inputs in their order.
+        axes: The symbolic names of the inputs' two axes.
+        head: The classifier of a cross-encoder, or None.
+        read: The output of the original graph that the rebuilt graph must reproduce.
+    """
+
+    words: Array
+    positions: Array
+    types: Array
+    norm: Norm
+    layers: tuple[Layer, ...]
+    heads: int
+    padding_id: int | None
+    inputs: tuple[str, ...]
+    axes: tuple[str, str]
+    head: Head | None
+    read: str
+
+    @property
+    def hidden(self) -> int:
+        """Width of a row."""
+        return len(self.norm.gamma)
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input for which there are position embeddings."""
+        return len(self.positions) - (0 if self.padding_id is None else self.padding_id + 1)
