@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from bge_onnx import Embedder, WeightsError
+from bge_onnx import Embedder, WeightsError, _catalog
 from bge_onnx.testing import write_tiny_model
 
 # Haystack reads this when it is first imported.
@@ -34,6 +35,12 @@ def _cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     # Real weights stay in the user's cache, where the next run finds them; small models leave nothing there.
     if request.node.get_closest_marker("weights") is None:
         monkeypatch.setenv("BGE_CACHE", str(request.getfixturevalue("scratch_cache")))
+
+
+@pytest.fixture(autouse=True)
+def _catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a test adds to the catalogue is no other test's business.
+    monkeypatch.setattr(_catalog, "_registry", _catalog._Registry(threading.Lock(), {}))
 
 
 @pytest.fixture(scope="session")

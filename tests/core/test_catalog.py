@@ -17,7 +17,6 @@ from bge_onnx import (
     get_model,
     list_models,
 )
-from bge_onnx import _catalog as catalog
 from bge_onnx._catalog import resolve_model
 from bge_onnx._spec import FileSpec, Task, WeightsSpec
 
@@ -39,11 +38,6 @@ _NO_INSTRUCTION = [
     "avsolatorio/GIST-large-Embedding-v0",
 ]
 _RERANKERS = {"BAAI/bge-reranker-base": 512, "BAAI/bge-reranker-large": 512, "BAAI/bge-reranker-v2-m3": 8192}
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_registry", catalog._Registry(threading.Lock(), {}))
 
 
 class TestFacts:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,7 @@ from typing import Any
 import pytest
 
 from bge_onnx import AmbiguousModelError, ModelSpec, UnsuitableModelError, add_model, get_model
-from bge_onnx import _catalog as catalog
 from bge_onnx._catalog import resolve_model
-
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_registry", catalog._Registry(threading.Lock(), {}))
-
 
 _BERT = {"model_type": "bert", "hidden_size": 384, "max_position_embeddings": 512, "architectures": ["BertModel"]}
 _XLMR = {

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._memory import Memory
-from bge_onnx._session import Outputs, Session, SessionSpec
+from bge_onnx._session import PREPACKS, Outputs, Session, SessionSpec
 from bge_onnx._tokens import Tokens
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ class Engine:
 
     def _alone(self) -> Session:
         """The session with all threads, for the lowest latency of a batch that nothing competes with."""
-        if not self.spec.session.optimised or self.spec.threads == 1:
+        if self.spec.threads == 1 or not (PREPACKS and self.spec.session.optimised):
             return self._bulk  # a second session would copy the weights
         with self._lock:
             self._lone += 1

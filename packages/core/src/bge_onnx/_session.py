@@ -27,6 +27,9 @@ DENSE_OUTPUTS = (("dense_vecs",),)
 
 _DTYPES: Mapping[str, type[np.integer[Any]]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+# Older versions of ONNX Runtime crash on a file that holds matrices in the kernels' own layout.
+PREPACKS = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 32)
+
 _QUIET = 3  # errors only: a library does not write to its user's terminal
 
 
@@ -124,7 +127,7 @@ def save_optimised(source: Path, target: Path, *, data: str) -> None:
     options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", data)
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
-    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
+    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", str(int(PREPACKS)))
     try:
         ort.InferenceSession(str(source), options, providers=[CPU[0]])
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root

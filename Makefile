@@ -1,0 +1,101 @@
+# Every target makes the virtual environment it needs; a second run reuses it.
+# Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+LOWEST ?= .venv-lowest
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
+PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
+# Folders are listed too, so that a removed module also leads to new wheels.
+SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
+RUFF_PATHS := packages tests examples benchmarks
+UV_PIP := $(LOWEST)/bin/uv pip --quiet
+ARGS ?=
+
+.PHONY: help demo test test-lowest lint format bench wheels develop lock clean
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/wheels ## index and query English and Chinese passages through every framework
+	$(BIN)/python examples/demo.py $(ARGS)
+
+test: $(VENV)/tools $(VENV)/wheels ## build the wheels, install them, run the tests (ARGS="-k name")
+	env -u PYTHONPATH BGE_WHEELS=dist $(BIN)/pytest $(ARGS)
+
+test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
+	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
+
+lint: $(VENV)/tools ## ruff and mypy
+	$(BIN)/ruff check $(RUFF_PATHS)
+	$(BIN)/ruff format --check $(RUFF_PATHS)
+	$(BIN)/mypy
+
+format: $(VENV)/tools ## sort imports, apply safe fixes, format
+	$(BIN)/ruff check --fix-only $(RUFF_PATHS)
+	$(BIN)/ruff format $(RUFF_PATHS)
+
+bench: $(VENV)/wheels ## compare speed and memory with other libraries
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+wheels: dist/.built ## build the four wheels into dist/
+
+develop: $(VENV)/tools ## install the packages editable, for work without rebuilding
+	rm -f $(VENV)/wheels
+	$(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=--editable ./%)
+
+lock: $(LOWEST)/uv ## resolve constraints.txt anew
+	$(UV_PIP) compile --universal --python-version 3.11 --upgrade --all-extras --group test --group lint --group build \
+		--find-links dist --no-emit-package bge-onnx --no-emit-find-links --no-annotate --no-header \
+		--output-file constraints.txt $(PYPROJECTS) >/dev/null
+
+clean: ## remove environments, wheels and caches
+	rm -rf .venv* dist .benchmarks .mypy_cache .ruff_cache .pytest_cache
+	find packages tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# --- what the targets stand on -----------------------------------------------------------------------------------------
+
+# An empty environment with a pip that knows dependency groups.
+define make_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "error: $(PYTHON) is not Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt pip $(2)
+endef
+
+$(VENV)/base: constraints.txt $(PYPROJECTS)
+	$(call make_venv,$(VENV),hatchling)
+	@touch $@
+
+# The packages with what they and the demo depend on.
+$(VENV)/deps: $(VENV)/base
+	$(PIP) install --no-build-isolation -c constraints.txt $(PROJECTS:%='./%[qdrant]')
+	@touch $@
+
+$(VENV)/tools: $(VENV)/deps pyproject.toml
+	$(PIP) install -c constraints.txt --group test --group lint
+	@touch $@
+
+dist/.built: $(VENV)/base $(SOURCES)
+	rm -rf dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist $(PROJECTS:%=./%)
+	@touch $@
+
+$(VENV)/wheels: $(VENV)/deps dist/.built
+	$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+$(LOWEST)/uv: constraints.txt dist/.built
+	$(call make_venv,$(LOWEST),uv)
+	@touch $@
+
+$(LOWEST)/wheels: $(LOWEST)/uv pyproject.toml
+	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --resolution lowest-direct --all-extras --group test --find-links dist \
+		$(PYPROJECTS:%=-r %)
+	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --no-index --no-deps --reinstall dist/*.whl
+	@touch $@

@@ -1,0 +1,138 @@
+"""Measures bge-onnx against other libraries: see README.md beside this file.
+
+`python benchmarks/run.py [--quick | --full] [--only embed,rerank,latency,cold,memory,growth]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from _bench import Bench, say
+from _contenders import CONTENDERS, YARDSTICK, Contender
+from _jobs import FULL, NORMAL, QUICK, SECTIONS, Size, plan
+from _machine import describe, sgemm_rate
+from _models import Model, embedder, reranker
+from _report import markdown
+from _texts import ROOT, load_pool, pairs, queries
+from peers import PeerError, interpreter
+
+_HERE = Path(__file__).parent
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs what the command line asks for and writes results, table and plots."""
+    options = _parse(arguments)
+    size = _size(options)
+    options.work.mkdir(parents=True, exist_ok=True)
+    (options.work / ".gitignore").write_text("*\n", encoding="utf-8")
+    pool = load_pool(options.texts)
+    sections = [section for section in SECTIONS if section in options.only]
+    chosen = [item for item in CONTENDERS if item.key in options.contenders]
+    folder = options.work / "models"
+    models: dict[str, Model] = {}
+    ready: dict[str, list[Contender]] = {}
+    machine = describe()
+    results: dict[str, Any] = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["run.py", *(sys.argv[1:] if arguments is None else arguments)]),
+        "machine": machine,
+        "size": asdict(size),
+        "labels": {item.key: item.label for item in CONTENDERS},
+        "models": {},
+        "sgemm": [],
+        "corpora": [],
+        "lengths": {},
+        "runs": [],
+        "failures": [],
+    }
+    bench = Bench(options.work, models, results)
+    if set(sections) - {"rerank"}:
+        models["embed"] = embedder(options.embedder, folder)
+        embedding = _taking_part(chosen, set(sections) - {"rerank"})
+        ready["embed"] = bench.admit(embedding, "embed", queries(pool, 8))
+    if "rerank" in sections:
+        models["rerank"] = reranker(options.reranker, folder, pool)
+        ready["rerank"] = bench.admit(_taking_part(chosen, {"rerank"}), "rerank", pairs(pool, size.pairs))
+    results["models"] = {task: model.label for task, model in models.items()}
+    results["sgemm"].append(sgemm_rate(machine["cpus"]))
+    jobs = [
+        job
+        for section in sections
+        for job in plan(
+            [section], ready["rerank" if section == "rerank" else "embed"], pool, size, cpus=machine["cpus"]
+        )
+    ]
+    for number, job in enumerate(jobs, 1):
+        say(f"{number}/{len(jobs)} {job.section}: {job.contender.label}, {job.corpus.name} {len(job.corpus.inputs)}")
+        bench.run(job)
+    results["sgemm"].append(sgemm_rate(machine["cpus"]))
+    del results["lengths"]
+    _write(results, options)
+
+
+def report(results: dict[str, Any], output: Path, work: Path) -> None:
+    """Writes the table and the plots of some results."""
+    (output / "results.md").write_text(markdown(results), encoding="utf-8")
+    try:
+        python = interpreter("plots", work)
+    except PeerError as error:
+        say(f"no plots: {error}")
+        return
+    subprocess.run([str(python), str(_HERE / "_plots.py"), str(output / "results.json"), str(output)], check=True)
+
+
+def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    report(results, options.output, options.work)
+    say(f"written: {options.output / 'results.md'}")
+
+
+def _taking_part(contenders: Iterable[Contender], sections: set[str]) -> list[Contender]:
+    """Those with a part in the sections, and the yardstick, whose vectors all others are compared with."""
+    return [item for item in contenders if item.sections & sections or item.key == YARDSTICK]
+
+
+def _size(options: argparse.Namespace) -> Size:
+    size = QUICK if options.quick else FULL if options.full else NORMAL
+    return size if options.repetitions is None else replace(size, repetitions=options.repetitions)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure bge-onnx against other libraries.")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quick", action="store_true", help="a few minutes: small corpora, one repetition")
+    amount.add_argument("--full", action="store_true", help="hours: five repetitions, corpora up to 50,000 texts")
+    parser.add_argument("--only", type=_listed(SECTIONS), default=SECTIONS, help=f"sections of {','.join(SECTIONS)}")
+    keys = tuple(item.key for item in CONTENDERS)
+    parser.add_argument("--contenders", type=_listed(keys), default=keys, help=f"some of {','.join(keys)}")
+    parser.add_argument("--texts", type=Path, help="texts of your own: one a line, or JSON Lines with a text field")
+    parser.add_argument("--embedder", type=Path, help="folder of a BGE embedding model, instead of bge-small-en-v1.5")
+    parser.add_argument("--reranker", type=Path, help="folder of a BGE reranker, instead of random weights")
+    parser.add_argument("--repetitions", type=int, help="runs of each contender on each corpus")
+    parser.add_argument("--output", type=Path, default=_HERE / "results", help="where the results go")
+    parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where environments and models go (16 GB)")
+    return parser.parse_args(arguments)
+
+
+def _listed(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def split(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose from {', '.join(known)}")
+        return names
+
+    return split
+
+
+if __name__ == "__main__":
+    main()

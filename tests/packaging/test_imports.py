@@ -1,0 +1,41 @@
+"""What importing each package brings with it, seen from a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+_PROBE = """
+import json, sys, time
+start = time.perf_counter()
+import {module}
+print(json.dumps([time.perf_counter() - start, sorted({{name.split(".")[0] for name in sys.modules}})]))
+"""
+_FRAMEWORKS = {
+    "bge_onnx": set[str](),
+    "langchain_bge": {"langchain_core"},
+    "llama_index.embeddings.bge": {"llama_index"},
+    "haystack_integrations.components.embedders.bge": {"haystack", "haystack_integrations"},
+}
+_FOREIGN = set().union(*_FRAMEWORKS.values()) | {"langchain_qdrant", "qdrant_client", "torch", "transformers", "onnx"}
+
+
+def _import(module: str) -> tuple[float, set[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE.format(module=module)], check=True, capture_output=True, text=True, timeout=120
+    )
+    seconds, modules = json.loads(done.stdout)
+    return float(seconds), set(modules)
+
+
+@pytest.mark.parametrize("module", sorted(_FRAMEWORKS))
+def test_import_brings_its_own_framework_alone(module: str) -> None:
+    _, modules = _import(module)
+    assert modules & _FOREIGN == _FRAMEWORKS[module]
+
+
+def test_core_imports_within_a_second() -> None:
+    assert min(_import("bge_onnx")[0] for _ in range(3)) < 1.0
