@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
+import onnxruntime
 import pytest
 from haystack import Document
 
-from bge_onnx._session import Outputs, Session
 from tests.haystack._cases import ANY, Case, name_of
 from tests.haystack._common import TEXTS
 
@@ -34,13 +33,16 @@ def slow_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _before_each_run(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
-    run = Session.run
+    run = onnxruntime.InferenceSession.run
 
-    def watched(self: Session, feed: Mapping[str, npt.NDArray[np.int64]], *, shrink: bool = False) -> Outputs:
+    def watched(
+        session: onnxruntime.InferenceSession, names: list[str], feed: dict[str, np.ndarray], *rest: object
+    ) -> list[np.ndarray]:
         act(len(feed["input_ids"]))
-        return run(self, feed, shrink=shrink)
+        outputs: list[np.ndarray] = run(session, names, feed, *rest)
+        return outputs
 
-    monkeypatch.setattr(Session, "run", watched)
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", watched)
 
 
 @pytest.fixture(params=ANY, ids=name_of)

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import llama_index_instrumentation as instrumentation
+import numpy as np
+import onnxruntime
 import pytest
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 
 from bge_onnx import Embedder
-from bge_onnx._session import Outputs, Session
 from llama_index.embeddings.bge import BGEEmbedding
 
 TEXTS = [
@@ -62,11 +63,14 @@ def core(tiny_embedder: Path) -> Embedder:
 def rows_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of texts of every forward pass from now on."""
     rows: list[int] = []
-    run = Session.run
+    run = onnxruntime.InferenceSession.run
 
-    def counted(self: Session, feed: dict[str, object], **settings: bool) -> Outputs:
-        rows.append(len(feed["input_ids"]))  # type: ignore[arg-type]
-        return run(self, feed, **settings)  # type: ignore[arg-type]
+    def counted(
+        session: onnxruntime.InferenceSession, names: list[str], feed: dict[str, np.ndarray], *rest: object
+    ) -> list[np.ndarray]:
+        rows.append(len(feed["input_ids"]))
+        outputs: list[np.ndarray] = run(session, names, feed, *rest)
+        return outputs
 
-    monkeypatch.setattr(Session, "run", counted)
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", counted)
     return rows

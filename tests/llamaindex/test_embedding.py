@@ -8,7 +8,16 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.schema import MetadataMode, TextNode
 
-from bge_onnx import Embedder, InputTypeError, TextTooLongError, TruncationWarning, UnknownModelError, WeightsError
+from bge_onnx import (
+    AmbiguousModelError,
+    Embedder,
+    InputTypeError,
+    TextTooLongError,
+    TruncationWarning,
+    UnknownModelError,
+    UnsuitableModelError,
+    WeightsError,
+)
 from bge_onnx.testing import write_tiny_model
 from llama_index.embeddings.bge import BGEEmbedding
 from tests.llamaindex.conftest import TEXTS, Recorder
@@ -106,7 +115,7 @@ def test_paths_serve_as_names(tiny_embedder: Path, tmp_path: Path) -> None:
 def test_pooling_settles_a_folder_that_leaves_it_open(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "unclear")
     (folder / "1_Pooling" / "config.json").unlink()
-    with pytest.raises(ValidationError, match="pooling="):
+    with pytest.raises(AmbiguousModelError, match="pooling="):
         BGEEmbedding(model_name=str(folder))
     BGEEmbedding(model_name=str(folder), pooling="cls")
 
@@ -130,7 +139,7 @@ def test_a_setting_of_an_open_model_cannot_be_changed(embedding: BGEEmbedding) -
 
 
 def test_the_cores_errors_come_through(tiny_reranker: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="is a reranker"):
+    with pytest.raises(UnsuitableModelError, match="is a reranker"):
         BGEEmbedding(model_name=str(tiny_reranker))
     with pytest.raises(UnknownModelError):
         BGEEmbedding(model_name="no/such-model")

@@ -146,9 +146,9 @@ def test_copies_keep_the_cache(cached: BGEEmbedding, duplicate: object, rows_run
 
 @pytest.mark.parametrize("wrong", [{}, "store"])
 def test_what_is_no_store_is_refused(embedding: BGEEmbedding, wrong: object) -> None:
-    with pytest.raises(TypeError, match="BaseKVStore"):
+    with pytest.raises(InputTypeError, match="BaseKVStore"):
         BGEEmbedding(model_name=embedding.model_name, embeddings_cache=wrong)
-    with pytest.raises(TypeError, match="BaseKVStore"):
+    with pytest.raises(InputTypeError, match="BaseKVStore"):
         embedding.embeddings_cache = wrong
 
 

@@ -12,7 +12,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from bge_onnx import InputValueError, Reranker, TextTooLongError
+from bge_onnx import InputValueError, Reranker, TextTooLongError, UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
 from llama_index.postprocessor.bge import BGERerank
 from tests.llamaindex.conftest import TEXTS, Recorder
@@ -71,11 +71,11 @@ def test_the_threshold_applies_to_the_scores_returned(
     scores = [node.get_score() for node in rerank.postprocess_nodes(nodes, query_str=QUERY)]
     assert scores == sorted(scores, reverse=True)
     threshold = scores[2]
-    kept = BGERerank(model=str(tiny_reranker), top_n=None, threshold=threshold).postprocess_nodes(
+    kept = BGERerank(model=str(tiny_reranker), top_n=None, score_threshold=threshold).postprocess_nodes(
         nodes, query_str=QUERY
     )
     assert [node.get_score() for node in kept] == [score for score in scores if score >= threshold]
-    assert BGERerank(model=str(tiny_reranker), threshold=1.0).postprocess_nodes(nodes, query_str=QUERY) == []
+    assert BGERerank(model=str(tiny_reranker), score_threshold=1.0).postprocess_nodes(nodes, query_str=QUERY) == []
 
 
 def test_the_input_is_left_as_it_was(tiny_reranker: Path, nodes: list[NodeWithScore]) -> None:
@@ -139,7 +139,7 @@ def test_settings_reach_the_core(tiny_reranker: Path, nodes: list[NodeWithScore]
 
 
 def test_an_embedder_is_no_reranker(tiny_embedder: Path) -> None:
-    with pytest.raises(ValidationError, match="Embedder"):
+    with pytest.raises(UnsuitableModelError, match="Embedder"):
         BGERerank(model=str(tiny_embedder))
 
 
@@ -155,10 +155,10 @@ def test_an_embedder_is_no_reranker(tiny_embedder: Path) -> None:
 def test_duplicates_rank_the_same(
     tiny_reranker: Path, nodes: list[NodeWithScore], duplicate: Callable[[BGERerank], BGERerank]
 ) -> None:
-    made = BGERerank(model=str(tiny_reranker), top_n=3, threshold=0.01, keep_retrieval_score=True, threads=1)
+    made = BGERerank(model=str(tiny_reranker), top_n=3, score_threshold=0.01, keep_retrieval_score=True, threads=1)
     twin = duplicate(made)
     assert twin.postprocess_nodes(nodes, query_str=QUERY) == made.postprocess_nodes(nodes, query_str=QUERY)
-    assert (twin.threads, twin.threshold) == (1, 0.01)
+    assert (twin.threads, twin.score_threshold) == (1, 0.01)
 
 
 def test_events_tell_query_model_and_nodes(rerank: BGERerank, nodes: list[NodeWithScore], recorder: Recorder) -> None:

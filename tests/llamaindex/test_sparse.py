@@ -9,7 +9,7 @@ import pytest
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding
 from llama_index.core.bridge.pydantic import ValidationError
 
-from bge_onnx import M3Embedder
+from bge_onnx import M3Embedder, UnsuitableModelError
 from llama_index.embeddings.bge import BGEEmbedding
 from llama_index.sparse_embeddings.bge import BGESparseEmbedding
 from tests.llamaindex.conftest import TEXTS, Recorder
@@ -91,7 +91,7 @@ def test_nothing_is_remembered_if_so_wished(tiny_m3: Path, rows_run: list[int]) 
 
 
 def test_a_dense_model_has_no_weights(tiny_embedder: Path) -> None:
-    with pytest.raises(ValidationError, match="open it with Embedder"):
+    with pytest.raises(UnsuitableModelError, match="open it with Embedder"):
         BGESparseEmbedding(model_name=str(tiny_embedder))
 
 

@@ -41,9 +41,6 @@ class BGEEmbeddings(ModelSettings, Embeddings):
     pooling: Pooling | None = Field(default=None, frozen=True)
     """Settles the pooling of a folder that leaves it open."""
 
-    max_length: int | None = Field(default=None, frozen=True)
-    """The longest text in tokens, special tokens included; None for the model's limit."""
-
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Vectors of passages, in order, without query instruction.
 
@@ -95,15 +92,7 @@ class BGEEmbeddings(ModelSettings, Embeddings):
             query_instruction=self.query_instruction,
             normalize=self.normalize,
             pooling=self.pooling,
-            max_length=self.max_length,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.show_progress,
+            **self._engine_settings(),
         )
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:

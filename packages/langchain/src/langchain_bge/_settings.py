@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bge_onnx import (
     TOKEN_BUDGET,
     Embedder,
+    EngineSettings,
     ModelSpec,
     PairTruncation,
     Precision,
@@ -33,6 +34,9 @@ class ModelSettings(BaseModel):
 
     model: str | Path | ModelSpec = Field(frozen=True)
     """Hub id, catalogue name, local folder or `bge_onnx.ModelSpec`."""
+
+    max_length: int | None = Field(default=None, frozen=True)
+    """The longest text in tokens, special tokens included; None for the model's limit."""
 
     precision: Precision = Field(default="fp32", frozen=True)
     """"int8" is made locally from "fp32"; "fp16" and "int8-dynamic" are published for some models."""
@@ -70,6 +74,20 @@ class ModelSettings(BaseModel):
     def _engine(self) -> Embedder | Reranker:
         """The open model."""
 
+    def _engine_settings(self) -> EngineSettings:
+        """The fields that all of the core's models take."""
+        return EngineSettings(
+            max_length=self.max_length,
+            precision=self.precision,
+            threads=self.threads,
+            providers=self.providers,
+            token_budget=self.token_budget,
+            cache_dir=self.cache_dir,
+            sources=self.sources,
+            truncate=self.truncate,
+            show_progress=self.show_progress,
+        )
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy that shares the open model, or a newly validated and opened one where settings are updated."""
         if not update:
@@ -95,16 +113,4 @@ class RerankerSettings(ModelSettings):
 
     @cached_property
     def _engine(self) -> Reranker:
-        return Reranker(
-            self.model,
-            max_length=self.max_length,
-            truncation=self.truncation,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.show_progress,
-        )
+        return Reranker(self.model, truncation=self.truncation, **self._engine_settings())

@@ -45,9 +45,6 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
         ```
     """
 
-    max_length: int | None = Field(default=None, frozen=True)
-    """The longest text in tokens, special tokens included; None for the model's limit."""
-
     remember: int = Field(default=256, frozen=True)
     """How many texts to remember for the dense embeddings beside this; 0 for none."""
 
@@ -85,19 +82,7 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
 
     @cached_property
     def _engine(self) -> M3Embedder:
-        return M3Embedder(
-            self.model,
-            remember=self.remember,
-            max_length=self.max_length,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.show_progress,
-        )
+        return M3Embedder(self.model, remember=self.remember, **self._engine_settings())
 
 
 def _vectors(weights: Iterable[LexicalWeights]) -> list[SparseVector]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, TypeVar
 
-from bge_onnx import TOKEN_BUDGET, Precision, Provider, Truncate
+from bge_onnx import TOKEN_BUDGET, EngineSettings, Precision, Provider, Truncate
 from haystack_integrations.common.bge._held import Held
 
 ModelT = TypeVar("ModelT")
@@ -70,3 +70,17 @@ class ModelComponent(Generic[ModelT]):
 
     def _open(self) -> ModelT:
         raise NotImplementedError
+
+    def _engine_settings(self) -> EngineSettings:
+        """The parameters that all of the core's models take, under the core's names."""
+        return EngineSettings(
+            max_length=self.max_length,
+            precision=self.precision,
+            threads=self.threads,
+            providers=self.providers,
+            token_budget=self.token_budget,
+            cache_dir=self.cache_dir,
+            sources=self.sources,
+            truncate=self.truncate,
+            show_progress=self.progress_bar,
+        )

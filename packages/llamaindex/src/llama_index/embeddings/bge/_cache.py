@@ -36,21 +36,26 @@ class Dump(dict[str, Any]):
         return f"{self.get('class_name')}({self.get('fingerprint')}, truncate={self.get('truncate')!r})"
 
 
+def check_store(store: object) -> BaseKVStore:
+    """Refuse what can keep no embeddings.
+
+    Raises:
+        InputTypeError: It is no `BaseKVStore`.
+    """
+    if not isinstance(store, BaseKVStore):
+        msg = f"embeddings_cache must be a BaseKVStore, got {type(store).__name__}; pass SimpleKVStore() for one"
+        raise InputTypeError(msg)
+    return store
+
+
 class RoleSafeCache(BaseKVStore):
     """Another store, with keys that hold the model's fingerprint and the text's role besides the text.
 
     `get_all` answers as the store does, with whole keys.
     """
 
-    def __init__(self, store: object, fingerprint: str) -> None:
-        """Wrap a store, or what is inside another of these.
-
-        Raises:
-            InputTypeError: It is no `BaseKVStore`.
-        """
-        if not isinstance(store, BaseKVStore):
-            msg = f"embeddings_cache must be a BaseKVStore, got {type(store).__name__}; pass SimpleKVStore() for one"
-            raise InputTypeError(msg)
+    def __init__(self, store: BaseKVStore, fingerprint: str) -> None:
+        """Wrap a store, or what is inside another of these."""
         self.store: BaseKVStore = store.store if isinstance(store, RoleSafeCache) else store
         self._fingerprint = fingerprint
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from llama_index.core.bridge.pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from bge_onnx import TOKEN_BUDGET, Precision, Provider, Truncate
+from bge_onnx import TOKEN_BUDGET, EngineSettings, Precision, Provider, Truncate
 
 
 def _as_text(value: object) -> object:
@@ -30,6 +30,9 @@ class ModelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    max_length: int | None = Field(
+        default=None, frozen=True, description="The longest text in tokens; None for the model's limit."
+    )
     precision: Precision = Field(
         default="fp32",
         frozen=True,
@@ -61,6 +64,16 @@ class ModelSettings(BaseModel):
         description="True for a progress bar while computing; None for one only while weights are fetched.",
     )
 
+    if not TYPE_CHECKING:  # type checkers take the constructor's keywords from the fields
+
+        def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+            super().__init__(**settings)
+            # Not in `model_post_init`, where pydantic would wrap those of the core's errors that are ValueErrors.
+            self._open()
+
+    def _open(self) -> None:
+        raise NotImplementedError  # not abstract, lest LlamaIndex make a traced span of it
+
     @model_validator(mode="before")
     @classmethod
     def _accept_a_dump(cls, data: object) -> object:
@@ -74,6 +87,16 @@ class ModelSettings(BaseModel):
             return super().model_copy(deep=deep)
         return type(self)(**{**dict(self), **update})
 
-    def _shared_settings(self) -> dict[str, Any]:
-        """These settings as keyword arguments of the core."""
-        return {name: getattr(self, name) for name in ModelSettings.model_fields}
+    def _engine_settings(self) -> EngineSettings:
+        """The fields that all of the core's models take."""
+        return EngineSettings(
+            max_length=self.max_length,
+            precision=self.precision,
+            threads=self.threads,
+            providers=self.providers,
+            token_budget=self.token_budget,
+            cache_dir=self.cache_dir,
+            sources=self.sources,
+            truncate=self.truncate,
+            show_progress=self.show_progress,
+        )

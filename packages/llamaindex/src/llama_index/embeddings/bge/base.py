@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
 
 from bge_onnx import Embedder, Pooling, as_lists, open_embedder
-from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, query_role
+from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, check_store, query_role
 from llama_index.embeddings.bge._settings import REMEMBERED, Location, ModelSettings
 
 _Aggregate = Callable[..., Embedding]
@@ -26,8 +26,7 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
     vectors, others, such as `threads`, do not.
 
     Raises:
-        BGEError: No source delivers the model, or a provider is missing; see `bge_onnx.BGEError`.
-        pydantic.ValidationError: A setting cannot work or the model is unsuitable; it carries the core's message.
+        bge_onnx.BGEError: The model is unknown, ambiguous, of another kind, or no source delivers its weights.
 
     Example:
         >>> from llama_index.embeddings.bge import BGEEmbedding
@@ -42,9 +41,6 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
     )
     normalize: bool = Field(default=True, frozen=True, description="Whether vectors have length 1.")
     pooling: Pooling | None = Field(default=None, frozen=True, description="For a folder that leaves it open.")
-    max_length: int | None = Field(
-        default=None, frozen=True, description="The longest text in tokens; None for the model's limit."
-    )
     remember: int = Field(
         default=REMEMBERED,
         frozen=True,
@@ -58,22 +54,25 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
 
     _embedder: Embedder = PrivateAttr()
 
-    def model_post_init(self, _context: object, /) -> None:
-        """Open the model."""
+    @field_validator("embeddings_cache")
+    @classmethod
+    def _check_cache(cls, cache: object) -> object:
+        return None if cache is None else check_store(cache)
+
+    def _open(self) -> None:
         self._embedder = open_embedder(
             self.model_name,
             query_instruction=self.query_instruction,
             normalize=self.normalize,
             pooling=self.pooling,
-            max_length=self.max_length,
             remember=self.remember,
-            **self._shared_settings(),
+            **self._engine_settings(),
         )
         self.embeddings_cache = self.embeddings_cache  # wrapped by being assigned
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "embeddings_cache" and value is not None:
-            value = RoleSafeCache(value, self.fingerprint)
+            value = RoleSafeCache(check_store(value), self.fingerprint)
         super().__setattr__(name, value)
 
     @classmethod

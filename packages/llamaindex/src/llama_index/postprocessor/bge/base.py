@@ -27,8 +27,7 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
     ones keep theirs. Nodes are read as an embedding model reads them. The nodes passed in are left as they are.
 
     Raises:
-        BGEError: No source delivers the model, or a provider is missing; see `bge_onnx.BGEError`.
-        pydantic.ValidationError: A setting cannot work or the model is no reranker; it carries the core's message.
+        bge_onnx.BGEError: The model is unknown, of another kind, or no source delivers its weights.
 
     Example:
         >>> from llama_index.core.schema import NodeWithScore, TextNode
@@ -42,7 +41,7 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
 
     model: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
     top_n: int | None = Field(default=2, ge=1, description="The most nodes to return; None for all.")
-    threshold: float | None = Field(
+    score_threshold: float | None = Field(
         default=None, ge=0, le=1, description="The least score, from 0 to 1, that is returned; None for all."
     )
     keep_retrieval_score: bool = Field(
@@ -60,11 +59,8 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
 
     _reranker: Reranker = PrivateAttr()
 
-    def model_post_init(self, _context: object, /) -> None:
-        """Open the model."""
-        self._reranker = Reranker(
-            self.model, max_length=self.max_length, truncation=self.truncation, **self._shared_settings()
-        )
+    def _open(self) -> None:
+        self._reranker = Reranker(self.model, truncation=self.truncation, **self._engine_settings())
 
     @classmethod
     def class_name(cls) -> str:
@@ -76,7 +72,9 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         query = _require(query_bundle)
         with self._events(nodes, query) as result:
-            ranked = self._reranker.rank(query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.threshold)
+            ranked = self._reranker.rank(
+                query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.score_threshold
+            )
             result += self._picked(nodes, ranked)
         return result
 
@@ -87,7 +85,7 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
         query = _require(query_bundle)
         with self._events(nodes, query) as result:
             ranked = await self._reranker.arank(
-                query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.threshold
+                query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.score_threshold
             )
             result += self._picked(nodes, ranked)
         return result

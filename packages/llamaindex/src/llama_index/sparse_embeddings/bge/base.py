@@ -20,9 +20,8 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
     pass. `sparse_doc_fn` and `sparse_query_fn` are made for the arguments of that name of `QdrantVectorStore`.
 
     Raises:
-        BGEError: No source delivers the model, or a provider is missing; see `bge_onnx.BGEError`.
-        pydantic.ValidationError: A setting cannot work or the model has no lexical weights; it carries the core's
-            message.
+        bge_onnx.UnsuitableModelError: The model gives dense vectors only.
+        bge_onnx.BGEError: The model is unknown, or no source delivers its weights.
 
     Example:
         >>> from llama_index.sparse_embeddings.bge import BGESparseEmbedding
@@ -37,9 +36,6 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
     """
 
     model_name: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
-    max_length: int | None = Field(
-        default=None, frozen=True, description="The longest text in tokens; None for the model's limit."
-    )
     remember: int = Field(
         default=REMEMBERED,
         frozen=True,
@@ -48,13 +44,10 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
     # The core plans its own batches, the better the more texts it sees at once.
     embed_batch_size: int = Field(default=256, description="Texts handed over at once.", gt=0, le=2048)
 
-    _model: M3Embedder = PrivateAttr()
+    _embedder: M3Embedder = PrivateAttr()
 
-    def model_post_init(self, _context: object, /) -> None:
-        """Open the model."""
-        self._model = M3Embedder(
-            self.model_name, max_length=self.max_length, remember=self.remember, **self._shared_settings()
-        )
+    def _open(self) -> None:
+        self._embedder = M3Embedder(self.model_name, remember=self.remember, **self._engine_settings())
 
     @classmethod
     def class_name(cls) -> str:
@@ -63,7 +56,7 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
 
     def sparse_doc_fn(self, texts: list[str]) -> _SparseBatch:
         """Token ids and weights of documents, as `QdrantVectorStore` asks for them."""
-        pairs = [weights.as_lists() for weights in self._model.lexical_weights(texts)]
+        pairs = [weights.as_lists() for weights in self._embedder.lexical_weights(texts)]
         return [indices for indices, _ in pairs], [values for _, values in pairs]
 
     def sparse_query_fn(self, queries: list[str]) -> _SparseBatch:
@@ -83,10 +76,10 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
         return (await self._aget_text_embeddings([text]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[SparseEmbedding]:
-        return _as_dicts(self._model.lexical_weights(texts))
+        return _as_dicts(self._embedder.lexical_weights(texts))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[SparseEmbedding]:
-        return _as_dicts(await self._model.alexical_weights(texts))
+        return _as_dicts(await self._embedder.alexical_weights(texts))
 
 
 def _as_dicts(batch: list[LexicalWeights]) -> list[SparseEmbedding]:

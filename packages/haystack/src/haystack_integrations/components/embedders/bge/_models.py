@@ -28,15 +28,7 @@ class DenseComponent(ModelComponent[Embedder]):
             query_instruction=self.query_instruction,
             normalize=self.normalize_embeddings,
             pooling=self.pooling,
-            max_length=self.max_length,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.progress_bar,
+            **self._engine_settings(),
         )
 
 
@@ -52,16 +44,4 @@ class LexicalComponent(ModelComponent[M3Embedder]):
     remember: int = 256
 
     def _open(self) -> M3Embedder:
-        return M3Embedder(
-            self.model,
-            remember=self.remember,
-            max_length=self.max_length,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.progress_bar,
-        )
+        return M3Embedder(self.model, remember=self.remember, **self._engine_settings())

@@ -51,7 +51,7 @@ class BGERanker(ModelComponent[Reranker]):
 
     def __post_init__(self) -> None:
         """Turn paths into what YAML can hold, and refuse a `top_k` that cannot work."""
-        ModelComponent.__post_init__(self)
+        ModelComponent.__post_init__(self)  # `component` makes another class, of which super() does not know
         check_top_k(self.top_k)
 
     @component.output_types(documents=list[Document])
@@ -128,16 +128,4 @@ class BGERanker(ModelComponent[Reranker]):
         return list(best.values())
 
     def _open(self) -> Reranker:
-        return Reranker(
-            self.model,
-            max_length=self.max_length,
-            truncation=self.truncation,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.progress_bar,
-        )
+        return Reranker(self.model, truncation=self.truncation, **self._engine_settings())
