@@ -21,7 +21,7 @@ os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
 
 from qdrant_client import QdrantClient, models
 
-from bge_onnx import Embedder, Reranker, WeightsError, get_model
+from bge_onnx import BGEError, Embedder, Reranker, get_model
 
 HERE = Path(__file__).resolve().parent
 ENGLISH, CHINESE, RERANKER = "BAAI/bge-small-en-v1.5", "BAAI/bge-small-zh-v1.5", "BAAI/bge-reranker-base"
@@ -220,16 +220,19 @@ def measure(corpus: Corpus, collection: str, store: Store) -> None:
 
 
 def open_reranker() -> Reranker | None:
-    model = os.environ.get("BGE_RERANKER", RERANKER)
+    chosen = os.environ.get("BGE_RERANKER")
     try:
-        reranker = Reranker(model)
-    except WeightsError:
-        print(
-            f"no reranking: the weights of {model} are not reachable; make the hub reachable, set HF_ENDPOINT to a "
-            "mirror, or name a folder that holds them: BGE_RERANKER=/path make demo"
-        )
+        reranker = Reranker(chosen or RERANKER)
+    except BGEError as error:
+        if chosen:
+            print(f"no reranking with BGE_RERANKER={chosen}: {error}")
+        else:
+            print(
+                f"no reranking: the weights of {RERANKER} are not reachable; make the hub reachable, set HF_ENDPOINT "
+                "to a mirror, or name a folder that holds them: BGE_RERANKER=/path make demo"
+            )
         return None
-    print(f"{model}: weights from {reranker.source}")
+    print(f"{chosen or RERANKER}: weights from {reranker.source}")
     return reranker
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from bge_onnx import list_models
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CORE_README = (ROOT / "packages" / "core" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.weights
@@ -25,6 +27,42 @@ def test_first_program_prints_what_is_shown(small_en: str) -> None:
         exec(compile(program, "README.md", "exec"), {})  # noqa: S102  the README's own program
 
     assert printed.getvalue() == shown
+
+
+# Said by qdrant-client of every local store that LlamaIndex fills.
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+@pytest.mark.parametrize("framework", ["langchain_bge", "llama_index", "haystack"])
+def test_retrieve_then_rerank_runs_as_shown(
+    framework: str, tiny_embedder: Path, tiny_reranker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = README[README.index("## Retrieve, then rerank") : README.index("## bge-m3")]
+    (program,) = (
+        code for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL) if f"from {framework}" in code
+    )
+    program = program.replace("BAAI/bge-small-en-v1.5", str(tiny_embedder))
+    program = program.replace("BAAI/bge-reranker-base", str(tiny_reranker)).replace("384", "32")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"texts": ["Paris is a city.", "Rust is a language.", "a", "b"], "question": "Which city?"}
+
+    if framework == "llama_index":  # a query engine asks for a language model, which nobody has at hand here
+        from llama_index.core import Settings
+        from llama_index.core.llms import MockLLM
+
+        monkeypatch.setattr(Settings, "_llm", MockLLM())
+
+    exec(compile(program, "README.md", "exec"), names)  # noqa: S102  the README's own program
+
+    match framework:
+        case "langchain_bge":
+            found = names["best"]
+            names["store"].client.close()
+        case "llama_index":
+            found = names["answer"].source_nodes
+            names["store"].client.close()
+        case _:
+            found = names["best"]["rank"]["documents"]
+            names["store"].close()
+    assert len(found) == 3
 
 
 def test_catalogue_table_names_every_model_with_its_facts() -> None:
@@ -61,3 +99,32 @@ def test_architecture_names_every_module_of_the_core() -> None:
 
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+
+
+def _programs(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.weights
+def test_the_cores_first_program_prints_what_is_shown(small_en: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program = _programs(CORE_README)[0]
+    assert small_en in program
+    exec(compile(program, "README.md", "exec"), {})  # noqa: S102  the README's own program
+    assert f"```\n{capsys.readouterr().out}```" in CORE_README
+
+
+def test_the_cores_programs_run_as_shown(
+    tiny_embedder: Path, tiny_reranker: Path, tiny_m3: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {
+        "BAAI/bge-small-en-v1.5": tiny_embedder,
+        "BAAI/bge-reranker-base": tiny_reranker,
+        "BAAI/bge-m3": tiny_m3,
+    }
+    names: dict[str, Any] = {}
+    for program in _programs(CORE_README):
+        own = re.sub(r"BAAI/[\w.-]+", lambda name: str(folders[name[0]]), program)
+        exec(compile(own, "README.md", "exec"), names)  # noqa: S102  the README's own program
+    assert names["logits"].shape == (1,)
+    assert names["out"].colbert is not None
+    assert len(capsys.readouterr().out.splitlines()) == 2

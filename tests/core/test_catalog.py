@@ -185,6 +185,10 @@ class TestUsersEntries:
             thread.join()
         assert {spec.name for spec in specs} <= {spec.name for spec in list_models()}
 
+    def test_an_unknown_task_is_refused(self) -> None:
+        with pytest.raises(InputValueError, match="'embedding', 'reranking'"):
+            list_models(task="chat")  # type: ignore[arg-type]
+
     def test_a_short_name_stays_the_catalogues_own(self) -> None:
         add_model(ModelSpec(name="acme/bge-m3", dimension=8, query_instruction=""))
         assert get_model("bge-m3").name == "BAAI/bge-m3"

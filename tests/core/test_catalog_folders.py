@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from bge_onnx import AmbiguousModelError, ModelSpec, UnsuitableModelError, add_model, get_model
+from bge_onnx import (
+    AmbiguousModelError,
+    Embedder,
+    ModelSpec,
+    Reranker,
+    UnsuitableModelError,
+    add_model,
+    get_model,
+)
 from bge_onnx._catalog import resolve_model
 
 _BERT = {"model_type": "bert", "hidden_size": 384, "max_position_embeddings": 512, "architectures": ["BertModel"]}
@@ -98,6 +106,12 @@ class TestFoldersWithAName:
         folder = _folder(tmp_path / "bge-small-en-v1.5-mine", config=_BERT, pooling=_MEAN, st=_PROMPTS)
         spec = resolve_model(folder, task="embedding")[0]
         assert (spec.pooling, spec.query_instruction, spec.passage_instruction) == ("mean", "query: ", "passage: ")
+
+    def test_a_link_is_recognised_by_what_it_leads_to(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "bge-base-en-v1.5", config={**_BERT, "hidden_size": 768})
+        link = tmp_path / "current"
+        link.symlink_to(folder)
+        assert resolve_model(link, task="embedding") == (get_model("bge-base-en-v1.5"), link)
 
     def test_an_added_model_is_recognised_too(self, tmp_path: Path) -> None:
         spec = add_model(ModelSpec(name="acme/bge-legal", dimension=384, query_instruction="Find: "))
@@ -203,8 +217,36 @@ class TestFoldersWithoutAName:
             resolve_model(_folder(tmp_path / "mine", config=config), task="embedding")
 
     def test_a_folder_that_says_nothing_is_told_what_to_pass(self, tmp_path: Path) -> None:
-        with pytest.raises(AmbiguousModelError, match=r"no config\.json.*sources="):
+        with pytest.raises(AmbiguousModelError, match=r"no config\.json.*pooling=.*query_instruction=.*sources="):
             resolve_model(_folder(tmp_path / "mine"), task="embedding")
+
+    def test_a_graph_and_a_tokenizer_are_enough_where_the_arguments_say_the_rest(
+        self, tmp_path: Path, tiny_embedder: Path
+    ) -> None:
+        folder = _folder(tmp_path / "mine")
+        for name in ("onnx/model.onnx", "tokenizer.json"):
+            (folder / Path(name).name).write_bytes((tiny_embedder / name).read_bytes())
+        with pytest.raises(AmbiguousModelError, match="query_instruction="):
+            Embedder(folder, pooling="cls")
+        bare = Embedder(folder, pooling="cls", query_instruction="Represent this sentence: ")
+        assert bare.spec.dimension == 32
+        assert (bare.embed_query("a cat") == Embedder(tiny_embedder).embed_query("a cat")).all()
+
+    def test_a_cross_encoder_needs_no_config_either(self, tmp_path: Path, tiny_reranker: Path) -> None:
+        folder = _folder(tmp_path / "mine")
+        for name in ("onnx/model.onnx", "tokenizer.json"):
+            (folder / Path(name).name).write_bytes((tiny_reranker / name).read_bytes())
+        pairs = [("query", "passage")]
+        assert (Reranker(folder).score(pairs) == Reranker(tiny_reranker).score(pairs)).all()
+        with pytest.raises(UnsuitableModelError, match="open it with the Reranker"):
+            Embedder(folder, pooling="cls", query_instruction="")
+
+    @pytest.mark.parametrize("content", [b"", b"no graph"])
+    def test_vectors_of_unknown_length_are_told_what_to_pass(self, tmp_path: Path, content: bytes) -> None:
+        folder = _folder(tmp_path / "mine")
+        (folder / "model.onnx").write_bytes(content)
+        with pytest.raises(AmbiguousModelError, match=r"hidden_size.*dimension="):
+            resolve_model(folder, task="embedding", pooling="cls", query_instruction="")
 
     def test_a_config_that_is_no_json_is_named(self, tmp_path: Path) -> None:
         folder = _folder(tmp_path / "mine")

@@ -4,7 +4,7 @@ import random
 import shutil
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from bge_onnx import (
     TextTooLongError,
     TruncationWarning,
     UnsuitableModelError,
+    _embedder,
 )
+from bge_onnx._session import Session
+from bge_onnx._tokens import TextTokenizer
 from bge_onnx.testing import EmbedderContract, write_tiny_model
 
 from .crafted import count_runs, random_table, tokenizer, write_graph
@@ -289,6 +292,12 @@ def test_a_stream_reads_a_bounded_number_ahead_in_the_calling_thread(tiny_embedd
     assert source.threads == {threading.get_ident()}
 
 
+@pytest.mark.parametrize("wrong", ["text", None, 3])
+def test_a_stream_of_what_is_no_iterable_is_refused_at_the_call(tiny_embedder: Path, wrong: Any) -> None:
+    with pytest.raises(InputTypeError, match="expected a list of str"):
+        Embedder(tiny_embedder).embed_stream(wrong)
+
+
 def test_an_endless_stream_can_be_left(tiny_embedder: Path) -> None:
     embedder = Embedder(tiny_embedder)
     source = Source(1 << 40)
@@ -391,6 +400,10 @@ def test_nan_from_a_model_is_an_error_and_no_vector(folder: Path, bad: float) ->
         (("attention_mask", "position_mask"), "asks for the inputs position_mask, which no BGE encoder has"),
         (("last_hidden_state", "other_output"), "has the outputs other_output, but last_hidden_state"),
         (("t, 32]", "t, 16]"), "gives 16 components, not the 32 of its spec"),
+        (
+            ("int64[b, t] input_ids", "int64[b, 16] input_ids"),
+            "takes input_ids of the fixed shape bx16; export it with",
+        ),
     ],
 )
 def test_a_graph_that_cannot_serve_is_refused_in_one_line_when_it_is_opened(
@@ -420,10 +433,24 @@ def test_models_of_the_other_kind_are_refused_by_name(tiny_embedder: Path, tiny_
 # Settings
 
 
-@pytest.mark.parametrize(("length", "message"), [(7, "at least 8"), (513, "exceeds the 512 tokens")])
+@pytest.mark.parametrize(("length", "message"), [(2, "at least 3"), (513, "exceeds the 512 tokens")])
 def test_a_limit_that_cannot_work_is_refused(tiny_embedder: Path, length: int, message: str) -> None:
     with pytest.raises(InputValueError, match=message):
         Embedder(tiny_embedder, max_length=length)
+
+
+def test_the_shortest_limit_keeps_one_token_of_a_text(tiny_embedder: Path) -> None:
+    embedder = Embedder(tiny_embedder, max_length=3, truncate="silent")
+    one, three = embedder.embed_documents(["a", "a b c"])
+    assert np.array_equal(one, three)
+
+
+@pytest.mark.parametrize("instruction", [3, b"query: ", ["query: "]])
+def test_an_instruction_that_is_no_string_is_refused_when_the_model_is_opened(
+    tiny_embedder: Path, instruction: Any
+) -> None:
+    with pytest.raises(InputTypeError, match=r"^query_instruction must be a str"):
+        Embedder(tiny_embedder, query_instruction=instruction)
 
 
 def test_a_provider_that_is_not_there_is_an_error_that_names_those_that_are(tiny_embedder: Path) -> None:
@@ -487,3 +514,33 @@ def test_a_closed_embedder_says_so_and_closing_twice_is_fine(tiny_embedder: Path
             call(["a"])
     assert embedder.spec.dimension == embedder.dimension == 32
     assert "Embedder(" in repr(embedder)
+
+
+def test_many_texts_are_tokenised_while_earlier_ones_run(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"text number {i}" for i in range(40)] + ["word " * 600, "text number 3"]
+    embedder = Embedder(tiny_embedder)
+    with pytest.warns(TruncationWarning, match="1 of 42 texts"):
+        at_once = embedder.embed_documents(texts)
+    monkeypatch.setattr(_embedder, "_LARGEST_WINDOW", 16)
+    order: list[str] = []
+    for kind, name, word in ((TextTokenizer, "texts", "tokenise"), (Session, "run", "run")):
+        monkeypatch.setattr(kind, name, _noting(getattr(kind, name), order, word))
+
+    with pytest.warns(TruncationWarning, match="1 of 42 texts"):
+        in_windows = embedder.embed_documents(texts)
+
+    np.testing.assert_allclose(in_windows, at_once, rtol=0, atol=1e-6)
+    assert order.count("tokenise") == 3
+    assert order[: order.index("run")].count("tokenise") == 2, "the second window waited for the first one's results"
+    order.clear()
+    with pytest.raises(TextTooLongError, match="text 40 "):
+        Embedder(tiny_embedder, truncate="error").embed_documents(texts)
+    assert order == ["tokenise"]
+
+
+def _noting(function: Callable[..., Any], order: list[str], word: str) -> Callable[..., Any]:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        order.append(word)
+        return function(*args, **kwargs)
+
+    return noted

@@ -17,6 +17,7 @@ from bge_onnx._lexical import (
     dense_score,
     lexical_score,
     lexical_weights,
+    weighted_score,
 )
 
 
@@ -91,6 +92,11 @@ def test_a_threshold_that_is_no_number_is_refused(threshold: object) -> None:
         check_threshold(threshold)
 
 
+def test_a_threshold_that_no_score_reaches_by_definition_is_refused() -> None:
+    with pytest.raises(InputValueError, match=r"^threshold must be a number"):
+        check_threshold(math.nan)
+
+
 @pytest.mark.parametrize("threshold", [None, 0, 0.5, np.float64(0.5), np.float32(0.5)])
 def test_a_threshold_may_be_any_number(threshold: Any) -> None:
     check_threshold(threshold)
@@ -139,3 +145,15 @@ def test_scores_follow_their_formulas() -> None:
     query = np.array([[1, 0], [0, 1]], np.float32)
     passage = np.array([[0.6, 0.8], [0.8, 0.6], [-1, 0]], np.float32)
     assert colbert_score(query, passage) == pytest.approx((0.8 + 0.8) / 2)
+    assert weighted_score((0.5, 0.1, 0.25), (1, 0.3, 1)) == pytest.approx((0.5 + 0.03 + 0.25) / 2.3)
+    many = weighted_score((np.array([1, 2], np.float32), np.array([3, 6], np.float32)), (3, 1))
+    np.testing.assert_allclose(many, [1.5, 3.0])
+    assert many.dtype == np.float32
+
+
+def test_scores_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(InputValueError, match="pass colbert=True"):
+        colbert_score(np.ones((2, 4), np.float32), np.empty((0, 4), np.float32))
+    for weights in ((1,), (0, 0), (1, float("nan"))):
+        with pytest.raises(InputValueError, match="needs a weight a kind"):
+            weighted_score((1.0, 2.0), weights)

@@ -9,6 +9,16 @@ from bge_onnx import BGEError, InputTypeError, InputValueError
 from bge_onnx._inputs import check_iterable, check_pairs, check_text, check_texts, check_whole, refuse_surrogates
 
 
+class Indexed:
+    """A sequence of the oldest kind: no `__iter__`, only numbers to ask for."""
+
+    def __init__(self, *items: str) -> None:
+        self._items = items
+
+    def __getitem__(self, index: int) -> str:
+        return self._items[index]
+
+
 @pytest.mark.parametrize("text", ["", "a", "中文 🧪", np.str_("numpy")])
 def test_every_string_is_a_text(text: str) -> None:
     assert check_text(text) == text
@@ -16,7 +26,8 @@ def test_every_string_is_a_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "texts", [["a", "b"], ("a", "b"), (t for t in "ab"), {"a": 0, "b": 1}.keys(), np.array(["a", "b"])]
+    "texts",
+    [["a", "b"], ("a", "b"), (t for t in "ab"), {"a": 0, "b": 1}.keys(), np.array(["a", "b"]), Indexed("a", "b")],
 )
 def test_any_iterable_of_strings_is_a_list_of_texts(texts: Any) -> None:
     assert check_texts(texts) == ["a", "b"]
@@ -27,6 +38,7 @@ def test_any_iterable_of_strings_is_a_list_of_texts(texts: Any) -> None:
     [
         (None, "pass ''"),
         (b"bytes", "decode it"),
+        (np.bytes_(b"bytes"), "decode it"),
         (3, "str()"),
         (2.5, "str()"),
         (["nested"], "a str of its own"),
@@ -46,7 +58,9 @@ def test_positions_go_on_where_a_stream_left_off() -> None:
         check_texts(["a", None], first=128)
 
 
-@pytest.mark.parametrize("wrong", ["a text", b"bytes", bytearray(b"x"), None, 7, {"text": "a"}, object()])
+@pytest.mark.parametrize(
+    "wrong", ["a text", b"bytes", bytearray(b"x"), None, 7, {"text": "a"}, object(), np.array("a text")]
+)
 def test_what_is_no_list_is_refused_with_the_way_to_pass_one(wrong: object) -> None:
     with pytest.raises(InputTypeError, match=r"expected a list of str, got .*pass \[query\]"):
         check_texts(wrong, what="query")

@@ -5,6 +5,7 @@ import itertools
 import pickle
 import shutil
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ class TestContract(EmbedderContract):
     """An `M3Embedder` is an embedder, with its memory."""
 
     @pytest.fixture(autouse=True)
-    def _open(self, tiny_m3: Path) -> None:
-        self._embedder = M3Embedder(tiny_m3)
+    def _open(self, tiny_m3: Path) -> Iterator[None]:
+        with M3Embedder(tiny_m3) as self._embedder:  # pytest keeps this object to the end, and must not keep the engine
+            yield
 
     def embedder(self) -> M3Embedder:
         return self._embedder
@@ -74,8 +76,11 @@ class TestContractWithoutMemory(EmbedderContract):
     """And without it."""
 
     @pytest.fixture(autouse=True)
-    def _open(self, tiny_m3: Path) -> None:
-        self._embedder = M3Embedder(tiny_m3, remember=0)
+    def _open(self, tiny_m3: Path) -> Iterator[None]:
+        with M3Embedder(
+            tiny_m3, remember=0
+        ) as self._embedder:  # pytest keeps this object to the end, and must not keep the engine
+            yield
 
     def embedder(self) -> M3Embedder:
         return self._embedder
@@ -137,6 +142,14 @@ def test_the_three_answers_follow_the_models_card(m3: M3Embedder, fresh: Path) -
     assert m3.lexical_tokens(out.lexical[0]).keys() <= {"hello", "world"}
 
 
+def test_tokens_that_read_alike_keep_the_larger_weight(m3: M3Embedder, fresh: Path) -> None:
+    tokens = tokenizer(fresh)
+    inside_and_first = np.sort([tokens.get_vocab()[token] for token in ("a", "▁a")])
+    assert [tokens.decode([index]) for index in inside_and_first] == ["a", "a"]
+    for weights in ([0.25, 0.75], [0.75, 0.25]):
+        assert m3.lexical_tokens(LexicalWeights(inside_and_first, np.array(weights, np.float32))) == {"a": 0.75}
+
+
 def test_what_is_not_asked_for_is_none(m3: M3Embedder) -> None:
     out = m3.encode(["a"])
     assert out.dense is not None
@@ -152,7 +165,7 @@ def test_no_texts_give_no_answers(m3: M3Embedder) -> None:
     out = m3.encode([], colbert=True)
     assert out.dense is not None
     assert out.dense.shape == (0, 32)
-    assert out.lexical == out.colbert == ()
+    assert out.lexical == out.colbert == []
     assert list(m3.encode_stream([])) == []
     assert m3.score([]).combined.shape == (0,)
 
@@ -197,7 +210,9 @@ def test_pair_scores_are_those_of_the_vectors(m3: M3Embedder) -> None:
     assert scores.dense.dtype == scores.combined.dtype == np.float32
 
 
-@pytest.mark.parametrize("weights", [(1, 1), (1, -1, 1), (0, 0, 1), "abc", 3])
+@pytest.mark.parametrize(
+    "weights", [(1, 1), (1, -1, 1), (0, 0, 1), "abc", 3, (1, "1", 1), (1, float("nan"), 1), (1, 1, None)]
+)
 def test_mode_weights_that_cannot_work_are_refused(m3: M3Embedder, weights: Any) -> None:
     with pytest.raises(InputValueError, match="weights must be three numbers"):
         m3.score([("a", "b")], weights=weights)
@@ -326,7 +341,7 @@ def test_what_was_cut_is_reported_by_every_call_also_where_it_was_remembered(fre
     for call in (short.embed_documents, short.lexical_weights, short.encode, lambda x: short.score([(x[0], x[3])])):
         with pytest.warns(TruncationWarning) as caught:
             call(texts)
-        assert len(caught) == 1
+        assert [record.filename for record in caught] == [__file__]
     assert "1 of 2 texts exceed 16 tokens" in str(caught[0].message)
     with pytest.warns(TruncationWarning, match="2 of 4 texts") as caught:
         short.encode(texts)

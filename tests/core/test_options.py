@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bge_onnx import BGEError, InputValueError
+from bge_onnx import BGEError, InputTypeError, InputValueError
 from bge_onnx._options import Options
 
 
@@ -49,6 +49,12 @@ def test_the_cache_directory_may_name_the_home_folder() -> None:
     assert Options().cache is None
     assert Options(cache_dir="~/models").cache == Path.home() / "models"
     assert Options(cache_dir=Path("/models")).cache == Path("/models")
+
+
+@pytest.mark.parametrize(("folder", "error"), [(3, InputTypeError), (b"models", InputTypeError), ("", InputValueError)])
+def test_a_cache_directory_that_is_no_path_is_refused(folder: Any, error: type[BGEError]) -> None:
+    with pytest.raises(error, match=r"^cache_dir must be a folder's path"):
+        Options(cache_dir=folder)
 
 
 def test_options_cannot_be_changed_afterwards() -> None:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bge_onnx import Embedder, M3Embedder, Reranker
+from bge_onnx import (
+    Embedder,
+    M3Embedder,
+    Reranker,
+    colbert_score,
+    dense_score,
+    lexical_score,
+    weighted_score,
+)
 from bge_onnx.testing import EmbedderContract, RerankerContract
 
 pytestmark = pytest.mark.shared
@@ -111,6 +119,22 @@ def test_pair_scores_and_mode_weights_are_those_of_m3_model(m3: Reference) -> No
     assert_close(scores.colbert, m3["pair_scores"]["colbert"], 5e-5)
     assert_close(scores.dense_lexical, m3["pair_scores"]["sparse+dense"], 5e-5)
     assert_close(scores.combined, m3["pair_scores"]["colbert+sparse+dense"], 5e-5)
+
+
+def test_helpers_give_the_scores_of_m3_model_from_vectors_alone(m3: Reference) -> None:
+    embedder = M3Embedder(m3.folder, max_length=m3["max_length"], truncate="silent")
+    weights = m3["pair_weights_dense_sparse_colbert"]
+    expected = m3["pair_scores"]
+    for row, pair in enumerate(m3["pairs"]):
+        query, passage = embedder.encode_stream(pair, colbert=True)
+        scores = (
+            dense_score(query.dense, passage.dense),
+            lexical_score(query.lexical, passage.lexical),
+            colbert_score(query.colbert, passage.colbert),
+        )
+        assert scores == pytest.approx([expected[kind][row] for kind in ("dense", "sparse", "colbert")], abs=5e-5)
+        assert_close(weighted_score(scores[:2], weights[:2]), expected["sparse+dense"][row], 5e-5)
+        assert_close(weighted_score(scores, weights), expected["colbert+sparse+dense"][row], 5e-5)
 
 
 class TestEmbedderContract(EmbedderContract):

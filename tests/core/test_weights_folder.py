@@ -188,6 +188,8 @@ def test_sources_that_cannot_be_are_refused_before_any_work(tmp_path: Path, monk
         fetch(_TINY, "fp32", folder=None, cache_dir=None, sources=[])
     with pytest.raises(InputTypeError, match="list of strings"):
         fetch(_TINY, "fp32", folder=None, cache_dir=None, sources="cache")
+    with pytest.raises(InputTypeError, match="list of strings"):
+        fetch(_TINY, "fp32", folder=None, cache_dir=None, sources=3)  # type: ignore[arg-type]
     monkeypatch.setenv("BGE_SOURCES", "cache,mavne")
     with pytest.raises(InputValueError, match="mavne"):
         fetch(_TINY, "fp32", folder=None, cache_dir=None, sources=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,14 @@ def test_no_documents_give_no_documents(tiny_reranker: Path) -> None:
 def test_a_query_that_is_no_text_is_refused(query: str) -> None:
     with pytest.raises(TypeError, match=r"BGERanker expects a str, got .* for the query"):
         BGERanker("never opened").run(query, [])
+
+
+@pytest.mark.parametrize("threshold", ["0.5", True, math.nan])
+def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+    with pytest.raises(InputValueError, match="score_threshold must be a number"):
+        BGERanker("never opened", score_threshold=threshold)
+    with pytest.raises(InputValueError, match="score_threshold must be a number"):
+        BGERanker("never opened").run(QUERY, [], score_threshold=threshold)
 
 
 @pytest.mark.parametrize("documents", ["text", None, ["text"]])

@@ -26,7 +26,15 @@ from bge_onnx._errors import (
     WeightsError,
 )
 from bge_onnx._heads import FloatArray, RankedPassage, as_lists, sigmoid
-from bge_onnx._lexical import LexicalWeights, M3Scores, M3Vectors
+from bge_onnx._lexical import (
+    LexicalWeights,
+    M3Scores,
+    M3Vectors,
+    colbert_score,
+    dense_score,
+    lexical_score,
+    weighted_score,
+)
 from bge_onnx._m3 import M3Embedder, M3Output
 from bge_onnx._open import EmbedderSettings, EngineSettings, open_embedder
 from bge_onnx._options import TOKEN_BUDGET, Truncate
@@ -74,8 +82,12 @@ __all__ = [
     "WeightsSpec",
     "add_model",
     "as_lists",
+    "colbert_score",
+    "dense_score",
     "get_model",
+    "lexical_score",
     "list_models",
     "open_embedder",
     "sigmoid",
+    "weighted_score",
 ]

@@ -35,7 +35,12 @@ def list_models(*, task: Task | None = None) -> list[ModelSpec]:
 
     Args:
         task: Only models of this task; None for all.
+
+    Raises:
+        InputValueError: If there is no such task.
     """
+    if task is not None and task not in get_args(Task):
+        raise InputValueError(f"task must be one of {_options(get_args(Task))}, or None for all, not {task!r}")
     specs = (known.spec for known in _known() if task in (None, known.spec.task))
     return sorted(specs, key=lambda spec: spec.name.casefold())
 
@@ -101,7 +106,7 @@ def resolve_model(
         The spec, and the folder if `model` is one.
 
     Raises:
-        InputTypeError: If `model` is none of the three.
+        InputTypeError: If `model` is none of the three, or `query_instruction` is no string.
         InputValueError: If a spec contradicts itself, or an override has no such value.
         UnknownModelError: If there is neither such a folder nor such a name.
         AmbiguousModelError: If a folder leaves open what a vector depends on.
@@ -109,6 +114,7 @@ def resolve_model(
     """
     if pooling is not None and pooling not in get_args(Pooling):
         raise InputValueError(f"pooling must be one of {_options(get_args(Pooling))}, not {pooling!r}")
+    _check_instruction(query_instruction)
     spec, folder = _find(model, task, pooling, query_instruction)
     if spec.task != task:
         raise UnsuitableModelError(_wrong_task(spec))
@@ -153,6 +159,12 @@ def _text(model: object) -> str:
     if not isinstance(text, str):
         raise InputTypeError(f"model must be a name, a folder or a ModelSpec, not {type(model).__name__}")
     return text
+
+
+def _check_instruction(instruction: object) -> None:
+    if instruction is not None and not isinstance(instruction, str):
+        kind = type(instruction).__name__
+        raise InputTypeError(f"query_instruction must be a str, '' for none or None for the model's own, not {kind}")
 
 
 def _looks_like_path(name: str) -> bool:

@@ -157,15 +157,14 @@ class Embedder(Model):
 
         `texts` is read in the calling thread, at most two windows of 2,048 texts ahead.
 
-        Yields:
-            Shape (dim,), float32, in the order of `texts`.
+        Returns:
+            Vectors of shape (dim,), float32, in the order of `texts`.
 
         Raises:
-            InputTypeError: `texts` is no iterable of str; the message names the position.
+            InputTypeError: `texts` is no iterable, at once; or holds something else than str, when it is reached.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        for tokens in self._reported(ahead(self._opened, windows(texts), self._spec.passage_instruction)):
-            yield from self._vectors(tokens, Progress.off())
+        return self._stream(ahead(self._opened, windows(check_iterable(texts)), self._spec.passage_instruction))
 
     async def aembed_documents(self, texts: Iterable[str]) -> FloatArray:
         """`embed_documents` off the event loop, a bounded number at a time."""
@@ -191,30 +190,52 @@ class Embedder(Model):
 
     def _embed(self, texts: list[str], instruction: str) -> FloatArray:
         opened = self._opened
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        rows = np.fromiter((places[text] for text in texts), dtype=np.int64, count=len(texts))
-        tokens = opened.tokenizer.texts(list(places), limit=opened.limit, instruction=instruction)
+        different, rows = distinct(texts)
+        if len(different) > _LARGEST_WINDOW and opened.options.truncate != "error":
+            return self._overlapped(different, rows, instruction)
+        tokens = opened.tokenizer.texts(different, limit=opened.limit, instruction=instruction)
         report = self._report()
         report.add(tokens.uncut[rows], tokens.lengths[rows])
         report.warn(stacklevel=3)
-        with Progress.of(len(places), enabled=opened.options.show_progress is True, what="texts") as progress:
+        with Progress.of(len(different), enabled=opened.options.show_progress is True, what="texts") as progress:
             vectors = self._vectors(tokens, progress)
-        return vectors if len(places) == len(texts) else vectors[rows]
+        return vectors if len(different) == len(texts) else vectors[rows]
+
+    def _overlapped(self, different: list[str], rows: Rows, instruction: str) -> FloatArray:
+        """Window by window, the next one tokenised while the present one runs."""
+        opened = self._opened
+        vectors = np.empty((len(different), opened.spec.dimension), dtype=np.float32)
+        uncut = np.empty(len(different), dtype=np.int64)
+        start = 0
+        with Progress.of(len(different), enabled=opened.options.show_progress is True, what="texts") as progress:
+            for tokens, _ in ahead(opened, windows(different, size=_LARGEST_WINDOW), instruction):
+                end = start + len(tokens.uncut)
+                vectors[start:end] = self._vectors(tokens, progress)
+                uncut[start:end] = tokens.uncut
+                start = end
+        report = self._report()
+        report.add(uncut[rows], np.minimum(uncut[rows], opened.limit))
+        report.warn(stacklevel=4)
+        return vectors if len(different) == len(rows) else vectors[rows]
+
+    def _stream(self, windows: Iterator[tuple[Tokens, Rows]]) -> Iterator[FloatArray]:
+        for tokens, rows in self._reported(windows):
+            yield from self._vectors(tokens, Progress.off())[rows]
 
     def _report(self) -> TruncationReport:
         opened = self._opened
         return TruncationReport(opened.options.truncate, limit=f"{opened.limit} tokens", what="text")
 
-    def _reported(self, windows: Iterator[Tokens]) -> Iterator[Tokens]:
+    def _reported(self, windows: Iterator[tuple[Tokens, Rows]]) -> Iterator[tuple[Tokens, Rows]]:
         """Report what a stream cuts when it first happens: a consumer may stop before the end."""
         report = self._report()
         told = False
-        for tokens in windows:
-            report.add(tokens.uncut, tokens.lengths)
+        for tokens, rows in windows:
+            report.add(tokens.uncut[rows], tokens.lengths[rows])
             if report.any and not told:
                 report.warn(stacklevel=3)
                 told = True
-            yield tokens
+            yield tokens, rows
 
     def _vectors(self, tokens: Tokens, progress: Progress) -> FloatArray:
         opened = self._opened
@@ -245,10 +266,15 @@ def _check_width(opened: OpenModel) -> None:
         raise UnsuitableModelError(msg)
 
 
-def windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Texts in checked lists of a bounded number."""
-    remaining = iter(check_iterable(texts))
-    size = _FIRST_WINDOW
+def distinct(texts: Sequence[str]) -> tuple[list[str], Rows]:
+    """Each different text once, and the place of every text among them."""
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return list(places), np.fromiter((places[text] for text in texts), dtype=np.int64, count=len(texts))
+
+
+def windows(texts: Iterable[str], *, size: int = _FIRST_WINDOW) -> Iterator[list[str]]:
+    """Texts in checked lists of a bounded number, the first one of `size` texts."""
+    remaining = iter(texts)
     first = 0
     while window := check_texts(islice(remaining, size), first=first):
         yield window
@@ -256,13 +282,15 @@ def windows(texts: Iterable[str]) -> Iterator[list[str]]:
         size = min(2 * size, _LARGEST_WINDOW)
 
 
-def ahead(opened: OpenModel, windows: Iterator[list[str]], instruction: str) -> Iterator[Tokens]:
-    """Tokenise the next window while the present one runs."""
-    waiting: list[Future[Tokens]] = []
+def ahead(opened: OpenModel, windows: Iterator[list[str]], instruction: str) -> Iterator[tuple[Tokens, Rows]]:
+    """Tokenise the next window while the present one runs; see `distinct`."""
+    waiting: list[tuple[Future[Tokens], Rows]] = []
     for window in windows:
-        tokenise = partial(opened.tokenizer.texts, window, limit=opened.limit, instruction=instruction)
-        waiting.append(opened.engine.prefetch(tokenise))
+        different, rows = distinct(window)
+        tokenise = partial(opened.tokenizer.texts, different, limit=opened.limit, instruction=instruction)
+        waiting.append((opened.engine.prefetch(tokenise), rows))
         if len(waiting) == 2:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
+            future, rows = waiting.pop(0)
+            yield future.result(), rows
+    for future, rows in waiting:
+        yield future.result(), rows

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx._errors import InputTypeError, ModelOutputError
+from bge_onnx._errors import InputTypeError, InputValueError, ModelOutputError
 from bge_onnx._inputs import check_whole
 from bge_onnx._spec import Pooling
 
@@ -109,7 +110,12 @@ def check_threshold(threshold: object, *, name: str = "threshold") -> None:
 
     Raises:
         InputTypeError: It is neither None nor a number.
+        InputValueError: It is NaN, which every score would miss.
     """
-    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, Real)):
-        msg = f"{name} must be a number, the least score from 0 to 1 to return, or None; got {threshold!r}"
+    if threshold is None:
+        return
+    msg = f"{name} must be a number, the least score from 0 to 1 to return, or None; got {threshold!r}"
+    if isinstance(threshold, bool) or not isinstance(threshold, Real):
         raise InputTypeError(msg)
+    if math.isnan(threshold):
+        raise InputValueError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from bge_onnx._errors import InputTypeError, InputValueError
 
@@ -30,10 +30,10 @@ def check_iterable(texts: object, *, what: str = "text") -> Iterable[Any]:
     Raises:
         InputTypeError: They are a string, bytes, a mapping, or nothing to iterate over.
     """
-    if isinstance(texts, (str, bytes, bytearray, Mapping)) or not isinstance(texts, Iterable):
+    if not _is_list(texts):
         msg = f"expected a list of str, got {_describe(texts)}; pass [{what}] for a single {what}"
         raise InputTypeError(msg)
-    return texts
+    return cast("Iterable[Any]", texts)
 
 
 def check_texts(texts: object, *, what: str = "text", first: int = 0) -> list[str]:
@@ -60,10 +60,10 @@ def check_pairs(pairs: object) -> list[tuple[str, str]]:
     Raises:
         InputTypeError: It is no list of pairs of `str`; the message names the position.
     """
-    if isinstance(pairs, (str, bytes, bytearray, Mapping)) or not isinstance(pairs, Iterable):
+    if not _is_list(pairs):
         msg = f"expected a list of (query, passage) pairs, got {_describe(pairs)}; pass [(query, passage)]"
         raise InputTypeError(msg)
-    return list(_checked_pairs(pairs))
+    return list(_checked_pairs(cast("Iterable[object]", pairs)))
 
 
 def _checked_pairs(pairs: Iterable[object]) -> Iterator[tuple[str, str]]:
@@ -114,12 +114,26 @@ def refuse_surrogates(texts: Iterable[str]) -> None:
             raise InputValueError(msg) from None
 
 
+def _is_list(value: object) -> bool:
+    if isinstance(value, (str, bytes, bytearray, Mapping)):
+        return False
+    try:
+        iter(value)  # type: ignore[call-overload]  # an array without dimensions has `__iter__` and cannot be iterated
+    except TypeError:
+        return False
+    return True
+
+
 def _refuse(value: object, what: str) -> NoReturn:
-    hint = {
-        bytes: "decode it first",
-        type(None): "pass '' for an empty text or leave it out",
-        list: "pass each text as a str of its own",
-    }.get(type(value), "convert it with str()")
+    match value:
+        case None:
+            hint = "pass '' for an empty text or leave it out"
+        case bytes() | bytearray():
+            hint = "decode it first"
+        case list():
+            hint = "pass each text as a str of its own"
+        case _:
+            hint = "convert it with str()"
     msg = f"{what} must be a str, got {_describe(value)}; {hint}"
     raise InputTypeError(msg)
 

@@ -5,12 +5,13 @@ The rules are FlagEmbedding's (`BGEM3FlagModel`, `modeling.py` and `m3.py` of ve
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from bge_onnx._errors import InputValueError
 from bge_onnx._heads import FloatArray, unit
 
 IntArray = npt.NDArray[np.int64]
@@ -128,7 +129,7 @@ def colbert_vectors(projected: FloatArray, *, tokens: int) -> FloatArray:
 
 
 def dense_score(a: FloatArray, b: FloatArray) -> float:
-    """Cosine of two dense vectors of length 1."""
+    """Cosine of two dense vectors of length 1, shape (dim,) each."""
     return float(a @ b)
 
 
@@ -144,5 +145,42 @@ def colbert_score(query: FloatArray, passage: FloatArray) -> float:
     Args:
         query: Shape (query tokens - 1, dim).
         passage: Shape (passage tokens - 1, dim).
+
+    Raises:
+        InputValueError: One of them has no rows, as where ColBERT vectors were not asked for.
     """
+    if not len(query) or not len(passage):
+        msg = "colbert_score needs at least one token's vector on each side; pass colbert=True where they are made"
+        raise InputValueError(msg)
     return float((query @ passage.T).max(axis=1).mean())
+
+
+def pair_scores(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, float]:
+    """Dense, lexical and ColBERT score."""
+    return (
+        dense_score(query.dense, passage.dense),
+        lexical_score(query.lexical, passage.lexical),
+        colbert_score(query.colbert, passage.colbert),
+    )
+
+
+def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) -> FloatArray:
+    """Weighted mean of several kinds of scores of the same pairs.
+
+    bge-m3's authors recommend weights of 0.4, 0.2 and 0.4 for dense, lexical and ColBERT scores in hybrid retrieval.
+
+    Args:
+        scores: One number or array a kind, all of the same shape.
+        weights: One a kind; they need not add up to 1.
+
+    Returns:
+        Of that shape, float32.
+
+    Raises:
+        InputValueError: There are not as many weights as kinds, or they add up to nothing.
+    """
+    if len(scores) != len(weights) or not sum(weights) > 0:
+        msg = f"weighted_score needs a weight a kind, with a sum above 0, got {list(weights)} for {len(scores)} kinds"
+        raise InputValueError(msg)
+    total = sum(weight * np.asarray(score) for score, weight in zip(scores, weights, strict=True))
+    return np.asarray(total / sum(weights), dtype=np.float32)

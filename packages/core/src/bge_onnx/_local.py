@@ -41,10 +41,11 @@ def read_folder(
     entry = recognise(folder, config, known)
     if entry is not None:
         return _overlay(entry.spec, folder, pooling)
-    if not config:
+    if not config and task == "embedding" and None in (pooling, query_instruction):
         raise AmbiguousModelError(
-            f"{folder} has no config.json and no catalogue name in its path: add the model's config.json, "
-            f"or pass model='<catalogue name>' (or a ModelSpec) with sources=[{str(folder)!r}]"
+            f"{folder} has no config.json and no catalogue name in its path: pass pooling='cls' or 'mean' and "
+            "query_instruction='...' ('' for none), add the model's config.json, or pass model='<catalogue name>' "
+            f"(or a ModelSpec) with sources=[{str(folder)!r}]"
         )
     found = _task(folder, config, task)
     _refuse_decoder(folder, config)
@@ -64,7 +65,8 @@ def recognise(folder: Path, config: Mapping[str, Any], known: Sequence[KnownMode
     """The entry whose name the path or config.json carries, provided that config.json does not contradict it."""
     origin = config.get("_name_or_path")
     stems = {path.stem for path in folder.glob("*.onnx")}
-    places = [*reversed(folder.parts), *(reversed(PureWindowsPath(origin).parts) if isinstance(origin, str) else ())]
+    parts = (folder.name, *reversed(folder.resolve().parts), *reversed(folder.parts))
+    places = [*parts, *(reversed(PureWindowsPath(origin).parts) if isinstance(origin, str) else ())]
     if len(stems) == 1:
         places.append(*stems)
     for place in places:
@@ -116,9 +118,12 @@ def _embedder(
     folder: Path, config: Mapping[str, Any], pooling: Pooling | None, query_instruction: str | None
 ) -> ModelSpec:
     _refuse_extra_modules(folder)
-    dimension = config.get("hidden_size")
+    dimension = config.get("hidden_size") or _output_width(folder)
     if not isinstance(dimension, int):
-        raise AmbiguousModelError(f"{folder / 'config.json'} states no hidden_size; pass a ModelSpec with dimension=")
+        raise AmbiguousModelError(
+            f"{folder} does not say how long its vectors are (no hidden_size in config.json); pass a ModelSpec with "
+            "dimension="
+        )
     heads = _heads(folder)
     settled_pooling = pooling or _pooling(folder)
     if settled_pooling is None:
@@ -144,6 +149,21 @@ def _embedder(
         pooling=settled_pooling,
         heads=heads,
     )
+
+
+def _output_width(folder: Path) -> int | None:
+    """Size of the last axis of the graph's first output, where the folder holds one graph and it is fixed."""
+    graphs = [*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")]
+    if len(graphs) != 1:
+        return None
+    import onnx  # late: folders without config.json are rare
+
+    try:
+        outputs = onnx.load(graphs[0], load_external_data=False).graph.output
+    except Exception:  # protobuf's own class; ONNX Runtime will say what is wrong with the file
+        return None
+    axes = outputs[0].type.tensor_type.shape.dim if outputs else []
+    return axes[-1].dim_value or None if axes else None
 
 
 def _reranker(folder: Path, config: Mapping[str, Any]) -> ModelSpec:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from numbers import Real
+from operator import itemgetter
 from os import PathLike
 
 import numpy as np
@@ -13,16 +16,15 @@ import numpy as np
 from bge_onnx._embedder import Embedder, ahead, windows
 from bge_onnx._errors import InputValueError
 from bge_onnx._heads import FloatArray, finite
-from bge_onnx._inputs import check_pairs, check_texts, check_whole
+from bge_onnx._inputs import check_iterable, check_pairs, check_texts, check_whole
 from bge_onnx._lexical import (
     LexicalWeights,
     M3Scores,
     M3Vectors,
-    colbert_score,
     colbert_vectors,
-    dense_score,
-    lexical_score,
     lexical_weights,
+    pair_scores,
+    weighted_score,
 )
 from bge_onnx._m3_heads import open_heads
 from bge_onnx._memory import Memory
@@ -50,8 +52,8 @@ class M3Output:
     """
 
     dense: FloatArray | None
-    lexical: tuple[LexicalWeights, ...] | None
-    colbert: tuple[FloatArray, ...] | None
+    lexical: list[LexicalWeights] | None
+    colbert: list[FloatArray] | None
 
 
 class M3Embedder(Embedder):
@@ -79,7 +81,7 @@ class M3Embedder(Embedder):
         BGEError: The model is unknown, or no source delivers its weights; see `bge_onnx.BGEError`.
     """
 
-    _answer: Answer = "tokens"
+    _answer: Answer = "m3"
 
     def __init__(
         self,
@@ -136,8 +138,8 @@ class M3Embedder(Embedder):
         answers = self._answers(check_texts(texts), colbert=colbert, stacklevel=3)
         return M3Output(
             dense=self._stack(answers) if dense else None,
-            lexical=tuple(a.lexical for a in answers) if lexical else None,
-            colbert=tuple(a.colbert for a in answers) if colbert else None,
+            lexical=[answer.lexical for answer in answers] if lexical else None,
+            colbert=[answer.colbert for answer in answers] if colbert else None,
         )
 
     async def aencode(
@@ -152,28 +154,28 @@ class M3Embedder(Embedder):
 
         `texts` is read in the calling thread, at most two windows of 2,048 texts ahead.
 
-        Yields:
+        Returns:
             The answers to each text, in the order of `texts`.
 
         Raises:
-            InputTypeError: `texts` is no iterable of str; the message names the position.
+            InputTypeError: `texts` is no iterable, at once; or holds something else than str, when it is reached.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        for tokens in self._reported(ahead(self._opened, windows(texts), "")):
-            yield from self._run(tokens, colbert=colbert, progress=Progress.off())
+        return self._answer_stream(ahead(self._opened, windows(check_iterable(texts)), ""), colbert=colbert)
 
     def lexical_weights(self, texts: Iterable[str]) -> list[LexicalWeights]:
         """The lexical weights alone, in the order of `texts`; see `encode`."""
-        return list(self.encode(texts, dense=False).lexical or ())
+        return [answer.lexical for answer in self._answers(check_texts(texts), colbert=False, stacklevel=3)]
 
     async def alexical_weights(self, texts: Iterable[str]) -> list[LexicalWeights]:
         """`lexical_weights` off the event loop, a bounded number at a time."""
-        return list((await self.aencode(texts, dense=False)).lexical or ())
+        return await self._opened.engine.wait_for(partial(self.lexical_weights, check_texts(texts)))
 
     def lexical_tokens(self, weights: LexicalWeights) -> dict[str, float]:
-        """Token to weight, for people to read."""
+        """Token to weight, for people to read; of tokens that read alike, the largest weight."""
         tokenizer = self._opened.tokenizer
-        return {tokenizer.token(index): weight for index, weight in weights.as_dict().items()}
+        by_weight = sorted(weights.as_dict().items(), key=itemgetter(1))
+        return {tokenizer.token(index): weight for index, weight in by_weight}
 
     def score(
         self, pairs: Iterable[tuple[str, str]], *, weights: tuple[float, float, float] = (0.4, 0.2, 0.4)
@@ -193,14 +195,14 @@ class M3Embedder(Embedder):
         d, s, c = _check_weights(weights)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
         answers = dict(zip(texts, self._answers(texts, colbert=True, stacklevel=3), strict=True))
-        rows = [_compare(answers[query], answers[passage]) for query, passage in checked]
+        rows = [pair_scores(answers[query], answers[passage]) for query, passage in checked]
         dense, lexical, colbert = np.array(rows, dtype=np.float32).reshape(-1, 3).T
         return M3Scores(
             dense=dense,
             lexical=lexical,
             colbert=colbert,
-            dense_lexical=((d * dense + s * lexical) / (d + s)).astype(np.float32),
-            combined=((d * dense + s * lexical + c * colbert) / (d + s + c)).astype(np.float32),
+            dense_lexical=weighted_score((dense, lexical), (d, s)),
+            combined=weighted_score((dense, lexical, colbert), (d, s, c)),
         )
 
     def _embed(self, texts: list[str], instruction: str) -> FloatArray:
@@ -229,6 +231,11 @@ class M3Embedder(Embedder):
             memory.keep(found, most=remember)
         known |= found
         return [known[keys[text]][0] for text in texts]
+
+    def _answer_stream(self, windows: Iterator[tuple[Tokens, Rows]], *, colbert: bool) -> Iterator[M3Vectors]:
+        for tokens, rows in self._reported(windows):
+            answers = self._run(tokens, colbert=colbert, progress=Progress.off())
+            yield from map(answers.__getitem__, rows.tolist())
 
     def _run(self, tokens: Tokens, *, colbert: bool, progress: Progress) -> list[M3Vectors]:
         answers: dict[int, M3Vectors] = {}
@@ -275,16 +282,11 @@ class M3Embedder(Embedder):
         return out
 
 
-def _compare(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, float]:
-    return (
-        dense_score(query.dense, passage.dense),
-        lexical_score(query.lexical, passage.lexical),
-        colbert_score(query.colbert, passage.colbert),
-    )
-
-
 def _check_weights(weights: object) -> tuple[float, float, float]:
-    if not isinstance(weights, (tuple, list)) or len(weights) != 3 or min(weights) < 0 or weights[0] + weights[1] <= 0:
-        msg = f"weights must be three numbers from 0 on, one of the first two above 0, got {weights!r}"
-        raise InputValueError(msg)
-    return float(weights[0]), float(weights[1]), float(weights[2])
+    match weights:
+        case (Real(), Real(), Real()):
+            d, s, c = map(float, weights)
+            if min(d, s, c) >= 0 and d + s > 0 and math.isfinite(d + s + c):
+                return d, s, c
+    msg = f"weights must be three numbers from 0 on, one of the first two above 0, got {weights!r}"
+    raise InputValueError(msg)

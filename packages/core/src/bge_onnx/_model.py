@@ -19,7 +19,7 @@ from bge_onnx._options import Options
 from bge_onnx._plan import plan, shared_budget
 from bge_onnx._prepare import Answer, prepare_graph
 from bge_onnx._runtime import Engine, EngineSpec, Reader, Rows, engine
-from bge_onnx._session import CPU, SessionSpec, provider_specs
+from bge_onnx._session import SessionSpec, cpu_only, provider_specs
 from bge_onnx._spec import ModelSpec, Pooling, Task
 from bge_onnx._tokens import TextTokenizer, Tokens
 from bge_onnx._weights import fetch
@@ -28,8 +28,8 @@ from bge_onnx._weights._files import ModelFiles
 T = TypeVar("T")
 ModelName: TypeAlias = str | PathLike[str] | ModelSpec
 
-# Special tokens take up to four places; a limit that leaves hardly any to the text is a mistake.
-_SHORTEST = 8
+# The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
+_SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ class OpenModel:
         limit: The longest input in tokens, special tokens included.
         tokenizer: Shared freely among threads.
         graph: What was done to the published graph, for people.
+        arithmetic: What the graph's answers depend on beside the files, for fingerprints.
         engine: Shared with every other model opened with the same settings.
     """
 
@@ -54,6 +55,7 @@ class OpenModel:
     limit: int
     tokenizer: TextTokenizer
     graph: str
+    arithmetic: str
     engine: Engine
 
     def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
@@ -95,7 +97,7 @@ def open_model(
         sources=options.sources,
         show_progress=options.show_progress,
     )
-    on_cpu = providers == (CPU,)
+    on_cpu = cpu_only(providers)
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
     graph = prepare_graph(files, answer=answer, precision=options.precision, cache_dir=options.cache, on_cpu=on_cpu)
@@ -115,6 +117,7 @@ def open_model(
         limit=limit,
         tokenizer=TextTokenizer(files.paths["tokenizer"]),
         graph=graph.note,
+        arithmetic=graph.arithmetic,
         engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),
     )
 
@@ -125,8 +128,9 @@ def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
     if asked > spec.max_tokens:
         msg = f"max_length={asked} exceeds the {spec.max_tokens} tokens that {spec.name} reads; pass less, or leave it"
         raise InputValueError(msg)
-    if asked < _SHORTEST:
-        msg = f"max_length={asked} leaves no room for a text beside the special tokens; pass at least {_SHORTEST}"
+    shortest = _SHORTEST[spec.task]
+    if asked < shortest:
+        msg = f"max_length={asked} leaves no room for a text beside the special tokens; pass at least {shortest}"
         raise InputValueError(msg)
     return asked
 
@@ -193,7 +197,7 @@ class Model:
         opened = self._opened
         identity = {
             "files": dict(sorted(opened.files.digests.items())),
-            "precision": opened.options.precision,
+            "precision": opened.arithmetic,
             "limit": opened.limit,
             "pooling": opened.spec.pooling,
             "instructions": [opened.spec.query_instruction, opened.spec.passage_instruction],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from bge_onnx._errors import InputValueError
+from bge_onnx._errors import InputTypeError, InputValueError
 from bge_onnx._inputs import check_whole
 from bge_onnx._session import Provider
 from bge_onnx._spec import Precision
@@ -50,6 +50,7 @@ class Options:
         """Refuse values that cannot work.
 
         Raises:
+            InputTypeError: `cache_dir` is no path.
             InputValueError: One of them cannot; the message names it.
         """
         _one_of("precision", self.precision, get_args(Precision))
@@ -60,11 +61,21 @@ class Options:
         if isinstance(self.sources, str):
             msg = f"sources must be a list, got the str {self.sources!r}; pass [{self.sources!r}]"
             raise InputValueError(msg)
+        _check_folder("cache_dir", self.cache_dir)
 
     @property
     def cache(self) -> Path | None:
         """The cache directory as a path."""
         return None if self.cache_dir is None else Path(self.cache_dir).expanduser()
+
+
+def _check_folder(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str | os.PathLike):
+        msg = f"{name} must be a folder's path, or None for the default, got {value!r}"
+        raise InputTypeError(msg)
+    if value == "":
+        msg = f"{name} must be a folder's path, got ''; pass '.' for the current folder or None for the default"
+        raise InputValueError(msg)
 
 
 def _one_of(name: str, value: object, allowed: Sequence[str]) -> None:

@@ -53,8 +53,8 @@ class SessionSpec:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether the CPU is what was asked for."""
-        return self.providers == (CPU,)
+        """Whether the CPU is all that was asked for."""
+        return cpu_only(self.providers)
 
 
 class Session:
@@ -95,7 +95,8 @@ class Session:
             values = self._session.run(self.outputs, inputs, self._shrink if shrink else None)
         except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
             shape = "x".join(map(str, feed["input_ids"].shape))
-            msg = f"ONNX Runtime failed on {shape} tokens: {_reason(error)}; a smaller token_budget needs less memory"
+            reason = first_line(error)
+            msg = f"ONNX Runtime failed on {shape} tokens: {reason}; a smaller token_budget needs less memory"
             raise InferenceError(msg) from error
         return dict(zip(self.outputs, values, strict=True))
 
@@ -122,6 +123,9 @@ def save_optimised(source: Path, target: Path, *, data: str) -> None:
         source: The graph to optimise.
         target: The file to write.
         data: Name of the file beside it that takes the tensors.
+
+    Raises:
+        OSError: The files cannot be written, or the graph cannot be loaded; ONNX Runtime does not tell these apart.
     """
     options = session_options(threads=1)
     options.optimized_model_filepath = str(target)
@@ -131,8 +135,7 @@ def save_optimised(source: Path, target: Path, *, data: str) -> None:
     try:
         ort.InferenceSession(str(source), options, providers=[CPU[0]])
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
-        msg = f"ONNX Runtime could not load {source}: {_reason(error)}"
-        raise UnsuitableModelError(msg) from error
+        raise OSError(first_line(error)) from error
 
 
 def provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, ...]:
@@ -162,6 +165,11 @@ def provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, 
     return specs
 
 
+def cpu_only(providers: Sequence[ProviderSpec]) -> bool:
+    """Whether these providers are the CPU alone, whatever its options."""
+    return all(name == CPU[0] for name, _ in providers)
+
+
 def _provider_spec(provider: object) -> ProviderSpec:
     match provider:
         case str():
@@ -177,26 +185,27 @@ def _load(spec: SessionSpec, *, threads: int) -> ort.InferenceSession:
     if spec.optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers = [(name, dict(settings)) for name, settings in spec.providers]
-    first = spec.providers[0][0]
+    names = [name for name, _ in spec.providers]
     try:
         session = ort.InferenceSession(str(spec.path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
         if not spec.on_cpu:
-            msg = f"ONNX Runtime could not start {spec.path} on {first}: {_reason(error)}"
+            msg = f"ONNX Runtime could not start {spec.path} on {', '.join(names)}: {first_line(error)}"
             raise ProviderError(msg) from error
-        msg = f"ONNX Runtime could not load {spec.path}: {_reason(error)}"
+        msg = f"ONNX Runtime could not load {spec.path}: {first_line(error)}"
         raise UnsuitableModelError(msg) from error
     active = session.get_providers()
-    if active[0] != first:
+    if active[0] != names[0] or not set(names) <= set(active):
         msg = (
-            f"{first} was asked for, but ONNX Runtime fell back to {active[0]}; "
+            f"{', '.join(names)} was asked for, but ONNX Runtime fell back to {', '.join(active)}; "
             "its driver or libraries do not load here: repair them, or leave providers= out for the CPU"
         )
         raise ProviderError(msg)
     return session
 
 
-def _reason(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a message of many lines says first."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -220,5 +229,10 @@ def _input_dtypes(session: ort.InferenceSession, path: Path) -> dict[str, type[n
     unknown = sorted({node.name for node in nodes} - _INPUTS)
     if unknown:
         msg = f"{path} asks for the inputs {', '.join(unknown)}, which no BGE encoder has; export it without them"
+        raise UnsuitableModelError(msg)
+    fixed = next((node for node in nodes if any(isinstance(size, int) for size in node.shape)), None)
+    if fixed is not None:
+        shape = "x".join(map(str, fixed.shape))
+        msg = f"{path} takes {fixed.name} of the fixed shape {shape}; export it with dynamic batch and sequence axes"
         raise UnsuitableModelError(msg)
     return {node.name: _DTYPES.get(node.type, np.int64) for node in nodes}

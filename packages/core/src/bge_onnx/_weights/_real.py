@@ -1,12 +1,15 @@
 """Real files for ONNX Runtime, which from 1.24 on refuses external data that a symbolic link leads out of its folder.
 
 The caches of huggingface-hub are made of such links; a folder from there is mirrored by hard links, which cost nothing.
+Which links are refused differs between versions, so where no mirror can be made, the links get their chance.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from bge_onnx._weights._files import ModelFiles
 from bge_onnx._weights._store import Entry
 
 __all__ = ["link_or_copy", "real_files"]
+
+_logger = logging.getLogger("bge_onnx")
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -34,16 +39,24 @@ def real_files(files: ModelFiles, cache: Path) -> ModelFiles:
     if not locations or not any((model.parent / name).is_symlink() for name in every):
         return files
     entry = Entry(cache / "linked" / f"{files.digests['model'][:16]}-{files.digests['data'][:16]}")
+    try:
+        _mirror(entry, model.parent, every)
+    except OSError as error:
+        _logger.warning("%s: its links cannot be replaced by files in %s (%s)", model, cache, error)
+        return files
+    paths = {**files.paths, "model": entry.folder / model.name, "data": entry.folder / locations[0]}
+    return replace(files, paths=paths)
+
+
+def _mirror(entry: Entry, folder: Path, every: Sequence[str]) -> None:
     with entry.locked():
-        if not all(_same_size(model.parent / name, entry.folder / name) for name in every):
+        if not all(_same_size(folder / name, entry.folder / name) for name in every):
             with entry.staging() as staging:
                 for name in every:
                     (staging / name).parent.mkdir(parents=True, exist_ok=True)
-                    link_or_copy(model.parent / name, staging / name)
+                    link_or_copy(folder / name, staging / name)
                 entry.remove()
                 staging.rename(entry.folder)
-    paths = {**files.paths, "model": entry.folder / model.name, "data": entry.folder / locations[0]}
-    return replace(files, paths=paths)
 
 
 def _same_size(source: Path, target: Path) -> bool:

@@ -30,11 +30,17 @@ def chosen_sources(sources: Sequence[str] | None) -> tuple[Source, ...]:
     if sources is None:
         words = [word.strip() for word in os.environ.get("BGE_SOURCES", "").split(",") if word.strip()]
         return tuple(_source(word) for word in words) or _DEFAULT
-    if isinstance(sources, str) or not all(isinstance(word, str | os.PathLike) for word in sources):
+    if not _are_words(sources):
         raise InputTypeError("sources must be a list of strings, for example ['cache', 'hub']")
     if not sources:
         raise InputValueError("sources is empty; name at least one of 'cache', 'hub', 'maven' or a folder")
     return tuple(_source(os.fspath(word)) for word in sources)
+
+
+def _are_words(sources: object) -> bool:
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
+        return False
+    return all(isinstance(word, str | os.PathLike) for word in sources)
 
 
 def _source(word: str) -> Source:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 
 from haystack import Document
 
@@ -53,6 +55,19 @@ def check_top_k(top_k: object) -> None:
     """
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
         msg = f"top_k must be a whole number of at least 1, got {top_k!r}"
+        raise InputValueError(msg)
+
+
+def check_score_threshold(threshold: object) -> None:
+    """Refuse a threshold that no score can be compared with.
+
+    Raises:
+        InputValueError: It is neither None nor a number, or NaN.
+    """
+    if threshold is None:
+        return
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or math.isnan(threshold):
+        msg = f"score_threshold must be a number, the least score to return, or None for all, got {threshold!r}"
         raise InputValueError(msg)
 
 

@@ -9,7 +9,13 @@ from haystack import Document, component
 
 from bge_onnx import PairTruncation, RankedPassage, Reranker
 from haystack_integrations.common.bge._component import ModelComponent
-from haystack_integrations.common.bge._inputs import check_documents, check_text, check_top_k, document_texts
+from haystack_integrations.common.bge._inputs import (
+    check_documents,
+    check_score_threshold,
+    check_text,
+    check_top_k,
+    document_texts,
+)
 
 
 @component
@@ -39,7 +45,7 @@ class BGERanker(ModelComponent[Reranker]):
         progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
 
     Raises:
-        InputValueError: `top_k` is less than 1.
+        InputValueError: `top_k` is less than 1, or `score_threshold` no number.
     """
 
     top_k: int | None = 10
@@ -50,9 +56,10 @@ class BGERanker(ModelComponent[Reranker]):
     truncation: PairTruncation = "only_second"
 
     def __post_init__(self) -> None:
-        """Turn paths into what YAML can hold, and refuse a `top_k` that cannot work."""
+        """Turn paths into what YAML can hold, and refuse numbers that cannot work."""
         ModelComponent.__post_init__(self)  # `component` makes another class, of which super() does not know
         check_top_k(self.top_k)
+        check_score_threshold(self.score_threshold)
 
     @component.output_types(documents=list[Document])
     def run(
@@ -77,10 +84,11 @@ class BGERanker(ModelComponent[Reranker]):
 
         Raises:
             InputTypeError: `query` is no str, or `documents` no list of Documents.
-            InputValueError: `top_k` is less than 1.
+            InputValueError: `top_k` is less than 1, or `score_threshold` no number.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
         check_top_k(top_k)
+        check_score_threshold(score_threshold)
         texts = self._texts(query, documents)
         ranking = self._held.get(self._open).rank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
@@ -96,6 +104,7 @@ class BGERanker(ModelComponent[Reranker]):
     ) -> dict[str, list[Document]]:
         """`run` off the event loop."""
         check_top_k(top_k)
+        check_score_threshold(score_threshold)
         texts = self._texts(query, documents)
         reranker = await self._held.aget(self._open)
         ranking = await reranker.arank(query, texts)
