@@ -32,7 +32,7 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 Reader: TypeAlias = Callable[[Rows, Outputs], T]
 
 # A batch of more padded tokens than this is an exception, whose memory is given back at once.
-_LARGE_BATCH = 4096
+_LARGE_BATCH = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

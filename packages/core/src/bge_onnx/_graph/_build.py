@@ -2,7 +2,9 @@
 
 Exact algebra against the exported graph: 1/sqrt(width) goes into the query weights; the key bias is left out (it adds
 the same to all scores of a query, which softmax does not see); attention weights sum to 1, so the value bias goes into
-the output bias; the padding mask becomes one more row of the transposed keys, met by a column of ones in the queries.
+the output bias; the padding mask becomes one more component of every key, met by a 1 in every query. ONNX Runtime's
+MultiHeadAttention then needs no mask, and without one it works block by block: its memory grows with the tokens of a
+text, not with their square.
 
 Where only the first row is wanted, the last layer computes that row alone, and neither keys nor values: with one query
 per head, q (x K)^T = (q K^T) x^T and p (x V) = (p x) V, which cost a product per text instead of one per token.
@@ -124,11 +126,11 @@ class _Builder:
         shape = writer.op("Shape", "input_ids")
         self._length = writer.op("Slice", shape, self._ints([1]), self._ints([2]))
         self._as_texts = writer.op("Concat", shape, self._ints([-1]), axis=0)
-        self._as_heads = writer.op("Concat", shape, self._ints([encoder.heads, -1]), axis=0)
+        self._as_heads = writer.op("Concat", shape, self._ints([encoder.heads, self._width]), axis=0)
         self._as_rows = self._ints([-1, encoder.hidden])
         self._mask = self._masked()
-        per_head = writer.op("Unsqueeze", self._mask, self._ints([1]))
-        self._mask_row = writer.op("Expand", per_head, self._ints([1, encoder.heads, 1, 1]))
+        per_key = writer.op("Unsqueeze", self._mask, self._ints([2, 3]))
+        self._mask_column = writer.op("Expand", per_key, self._ints([1, 1, encoder.heads, 1]))
 
     def whole(self, rows: Rows) -> tuple[str, list[str | int]]:
         batch, sequence = self._encoder.axes
@@ -167,18 +169,14 @@ class _Builder:
         return self._norm(self._writer.op("Add", lowered, middle), layer.norm, f"{number}.norm")
 
     def _attention(self, rows: Product, layer: Layer) -> str:
-        op, heads, width = self._writer.op, self._encoder.heads, self._width
-        asked = _with_ones(_scaled(layer.query, width), heads)
-
-        def split(flat: str, order: list[int]) -> str:
-            return op("Transpose", op("Reshape", flat, self._as_heads), perm=order)
-
-        query = split(rows("query", asked.weight, asked.bias), [0, 2, 1, 3])
-        key = split(rows("key", layer.key.weight, None), [0, 2, 3, 1])
-        value = split(rows("value", layer.value.weight, None), [0, 2, 1, 3])
-        scores = op("MatMul", query, op("Concat", key, self._mask_row, axis=2))
-        context = op("MatMul", op("Softmax", scores, axis=-1), value)
-        return op("Reshape", op("Transpose", context, perm=[0, 2, 1, 3]), self._as_rows)
+        op, heads = self._writer.op, self._encoder.heads
+        asked = _with_ones(_scaled(layer.query, self._width), heads)
+        query = op("Reshape", rows("query", asked.weight, asked.bias), self._as_texts)
+        by_head = op("Reshape", rows("key", layer.key.weight, None), self._as_heads)
+        key = op("Reshape", op("Concat", by_head, self._mask_column, axis=3), self._as_texts)
+        value = op("Reshape", rows("value", layer.value.weight, None), self._as_texts)
+        context = op("MultiHeadAttention", query, key, value, domain=MICROSOFT, num_heads=heads, scale=1.0)
+        return op("Reshape", context, self._as_rows)
 
     def _attention_of_one(self, texts: str, first: Product, layer: Layer) -> str:
         op, heads, width = self._writer.op, self._encoder.heads, self._width
@@ -188,7 +186,8 @@ class _Builder:
         query = op("Reshape", first("query", scaled.weight, scaled.bias), self._ints([-1, heads, width]))
         seen = op("MatMul", op("Transpose", query, perm=[1, 0, 2]), self._writer.weight("last.key", keys))
         scores = op("FusedMatMul", op("Transpose", seen, perm=[1, 0, 2]), texts, domain=MICROSOFT, transB=1)
-        weights = op("Softmax", op("Add", scores, self._mask), axis=-1)
+        mask = op("Unsqueeze", self._mask, self._ints([1]))
+        weights = op("Softmax", op("Add", scores, mask), axis=-1)
         mixed = op("Transpose", op("MatMul", weights, texts), perm=[1, 0, 2])
         context = op("MatMul", mixed, self._writer.weight("last.value", values))
         return op("Reshape", op("Transpose", context, perm=[1, 0, 2]), self._as_rows)
@@ -216,11 +215,10 @@ class _Builder:
         return op("Add", op("Mul", count, real), padding)
 
     def _masked(self) -> str:
-        """0 for real tokens and `_MASKED` for padding, (batch, 1, sequence)."""
+        """0 for real tokens and `_MASKED` for padding, (batch, sequence)."""
         op = self._writer.op
         absent = op("Sub", self._writer.constant(1, np.float32), op("Cast", "attention_mask", to=TensorProto.FLOAT))
-        scaled = op("Mul", absent, self._writer.constant(_MASKED, np.float32))
-        return op("Unsqueeze", scaled, self._ints([1]))
+        return op("Mul", absent, self._writer.constant(_MASKED, np.float32))
 
     def _classified(self, rows: str, head: Head) -> str:
         dense = linear(self._writer, rows, "head.dense", head.dense.weight, head.dense.bias)
