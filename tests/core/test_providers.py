@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_a_provider_that_onnxruntime_drops_is_an_error(
         Embedder(folder, providers=providers)
 
 
-def test_no_thread_spins_and_no_memory_is_kept_for_shapes(
+def test_no_thread_spins_between_runs_and_no_memory_is_kept_for_shapes(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[ort.SessionOptions] = []
@@ -74,8 +75,12 @@ def test_no_thread_spins_and_no_memory_is_kept_for_shapes(
         embedder.embed_query("alone")
     assert [options.intra_op_num_threads for options in opened] == ([1, 2] if PREPACKS else [1])
     for options in opened:
-        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+        assert options.get_session_config_entry("session.force_spinning_stop") == "1"
         assert not options.enable_mem_pattern
+    time.sleep(0.05)  # threads come to rest
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.05
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")

@@ -7,10 +7,8 @@ and process of the machine shares the same pages.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
