@@ -68,7 +68,7 @@ class Plots:
         keys = list(dict.fromkeys(run["contender"] for run in runs))
         heights = [median(value(run) for run in runs if run["contender"] == key) for key in keys]
         drawn = panel.barh(range(len(keys)), heights, color=[self._colours[key] for key in keys])
-        panel.bar_label(drawn, labels=[f"{height:.3g}" for height in heights], fontsize=7, padding=2)
+        panel.bar_label(drawn, labels=[_shown(height) for height in heights], fontsize=7, padding=2)
         panel.set_yticks(range(len(keys)), [self._labels[key] for key in keys], fontsize=8)
         panel.set_xlim(right=1.15 * max(heights))
         panel.invert_yaxis()
@@ -82,6 +82,10 @@ class Plots:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.png"
+
+
+def _shown(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def main(source: Path, folder: Path) -> None:

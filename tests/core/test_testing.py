@@ -130,7 +130,8 @@ def test_the_graph_computes_what_the_papers_say(tmp_path: Path, kind: Kind, exte
     actual = run(folder, feed)
     assert actual.keys() == expected.keys()
     for name, values in expected.items():
-        np.testing.assert_allclose(actual[name], values, rtol=0, atol=1e-5)
+        # The relative part is what float32 rounding does to logits of size 4.
+        np.testing.assert_allclose(actual[name], values, rtol=1e-6, atol=1e-5)
         assert actual[name].dtype == np.float32
 
 
