@@ -61,7 +61,10 @@ class Engine:
         # Other devices batch for themselves and gain nothing from concurrent callers.
         self.callers = spec.threads if spec.session.on_cpu else 1
         self._start()
-        self._bulk = Session(spec.session, threads=1 if spec.session.on_cpu else spec.threads)
+        self._bulk = self._open_bulk()
+
+    def _open_bulk(self) -> Session:
+        return Session(self.spec.session, threads=1 if self.spec.session.on_cpu else self.spec.threads)
 
     def _start(self) -> None:
         self.memory: Memory[Any, Any] = Memory()
@@ -165,7 +168,7 @@ class Engine:
             _abandon(session)
         if self._running or not self.spec.session.on_cpu:
             _abandon(self._bulk)
-            self._bulk = Session(self.spec.session, threads=1)
+            self._bulk = self._open_bulk()
         self._start()
 
 
