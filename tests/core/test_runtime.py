@@ -66,6 +66,19 @@ def test_equal_settings_share_one_engine_and_other_settings_do_not(tiny_embedder
     assert engine_of(Embedder(other, threads=2)) is not engine_of(first)
 
 
+def test_models_with_the_same_tokenizer_share_it(tiny_embedder: Path, tmp_path: Path) -> None:
+    first = Embedder(tiny_embedder, threads=1)
+    tokenizer = weakref.ref(first._opened.tokenizer)
+    for second in (Embedder(tiny_embedder, threads=2), Embedder(shutil.copytree(tiny_embedder, tmp_path / "copy"))):
+        assert second._opened.tokenizer is first._opened.tokenizer
+    first.close()
+    assert second.embed_query("a").shape == (32,)
+    second.close()
+    del first, second
+    gc.collect()
+    assert tokenizer() is None
+
+
 def test_many_threads_that_open_at_once_share_one_engine(tiny_embedder: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         opened = list(pool.map(lambda _: Embedder(tiny_embedder, threads=3), range(32)))

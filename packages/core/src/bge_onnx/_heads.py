@@ -56,7 +56,7 @@ def unit(vectors: FloatArray) -> FloatArray:
 
     Lengths are bounded by 1e-12 from below, as in `torch.nn.functional.normalize`, which the reference calls.
     """
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    lengths = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True))
     return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+import numpy as np
+
 from bge_onnx._catalog import resolve_model
 from bge_onnx._cpu import available_cpus
 from bge_onnx._errors import ClosedError, InputValueError
@@ -21,7 +23,7 @@ from bge_onnx._prepare import Answer, prepare_graph
 from bge_onnx._runtime import Engine, EngineSpec, Reader, Rows, engine
 from bge_onnx._session import SessionSpec, cpu_only, provider_specs
 from bge_onnx._spec import ModelSpec, Pooling, Task
-from bge_onnx._tokens import TextTokenizer, Tokens
+from bge_onnx._tokens import TextTokenizer, Tokens, open_tokenizer
 from bge_onnx._weights import fetch
 from bge_onnx._weights._files import ModelFiles
 
@@ -30,6 +32,9 @@ ModelName: TypeAlias = str | PathLike[str] | ModelSpec
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
+
+# The plan of a single input, which has no time for planning.
+_ALONE: Rows = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +47,7 @@ class OpenModel:
         files: Its verified files.
         options: The user's settings.
         limit: The longest input in tokens, special tokens included.
-        tokenizer: Shared freely among threads.
+        tokenizer: Shared with every other model that reads with the same file.
         graph: What was done to the published graph, for people.
         arithmetic: What the graph's answers depend on beside the files, for fingerprints.
         engine: Shared with every other model opened with the same settings.
@@ -60,6 +65,8 @@ class OpenModel:
 
     def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
         """Plan and run all inputs; yields what `read` makes of each batch, as batches finish."""
+        if len(tokens.lengths) == 1:
+            return self.engine.map(tokens, [_ALONE], read, pad=self.tokenizer.pad)
         budget = shared_budget(tokens.lengths, token_budget=self.options.token_budget, callers=self.engine.callers)
         batches = plan(tokens.lengths, token_budget=budget)
         return self.engine.map(tokens, batches, read, pad=self.tokenizer.pad)
@@ -115,7 +122,7 @@ def open_model(
         files=files,
         options=options,
         limit=limit,
-        tokenizer=TextTokenizer(files.paths["tokenizer"]),
+        tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
         graph=graph.note,
         arithmetic=graph.arithmetic,
         engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),

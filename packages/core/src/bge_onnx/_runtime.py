@@ -1,8 +1,6 @@
 """Run it: one engine per graph and settings, shared by everyone in the process who asks for the same.
 
-`_engines` is the package's only global state beside the catalogue: a weak mapping from `EngineSpec` to the open
-`Engine`. Embedders, rerankers and their copies with equal settings share weights through it, and the weights go when
-the last of them is closed or collected. A forked child keeps what is safe to keep and reopens the rest on first use.
+A forked child keeps what is safe to keep of an engine and reopens the rest on first use.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import contextvars
 import ctypes
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -25,6 +22,7 @@ import numpy.typing as npt
 
 from bge_onnx._memory import Memory
 from bge_onnx._session import PREPACKS, Outputs, Session, SessionSpec
+from bge_onnx._shared import everything, shared
 from bge_onnx._tokens import Tokens
 
 T = TypeVar("T")
@@ -172,18 +170,9 @@ class Engine:
         self._start()
 
 
-_engines: weakref.WeakValueDictionary[EngineSpec, Engine] = weakref.WeakValueDictionary()
-_opening = threading.Lock()
-
-
 def engine(spec: EngineSpec) -> Engine:
     """The open engine for these settings, opened now if nobody holds it."""
-    with _opening:
-        found = _engines.get(spec)
-        if found is None:
-            found = Engine(spec)
-            _engines[spec] = found
-        return found
+    return shared(spec, lambda: Engine(spec))
 
 
 def _abandon(session: Session) -> None:
@@ -192,9 +181,7 @@ def _abandon(session: Session) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _opening
-    _opening = threading.Lock()
-    for open_engine in list(_engines.values()):
+    for open_engine in everything(Engine):
         open_engine._after_fork()
 
 

@@ -41,17 +41,18 @@ class TruncationReport:
         Raises:
             TextTooLongError: One of them was cut while "error" is in force; the message names the first.
         """
+        first, self._seen = self._seen, self._seen + len(uncut)
         cut = np.flatnonzero(uncut > kept)
-        if len(cut) and self._mode == "error":
-            first = int(cut[0])
+        if not len(cut):
+            return
+        if self._mode == "error":
             msg = (
-                f"{self._what} {self._seen + first} has {uncut[first]} tokens, the limit is {self._limit}; "
+                f"{self._what} {first + cut[0]} has {uncut[cut[0]]} tokens, the limit is {self._limit}; "
                 "split it, or pass truncate='warn' to have it cut"
             )
             raise TextTooLongError(msg)
-        self._seen += len(uncut)
         self._cut += len(cut)
-        self._longest = max(self._longest, int(uncut[cut].max(initial=0)))
+        self._longest = max(self._longest, int(uncut[cut].max()))
 
     @property
     def any(self) -> bool:
