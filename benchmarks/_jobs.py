@@ -52,21 +52,22 @@ QUICK = Size(
     words=(12, 48, 192),
     words_together=2304,
 )
+# 256 texts fill the largest default batch among the peers once; with fewer, its cost would not show.
 NORMAL = Size(
     repetitions=3,
-    mixed=192,
-    uniform=64,
+    mixed=256,
+    uniform=256,
     short=512,
     pairs=100,
     queries=300,
-    growth=(1000, 2000, 5000),
+    growth=(1000, 5000, 20_000),
     words=(12, 24, 48, 96, 192, 320),
     words_together=9216,
 )
 FULL = Size(
     repetitions=5,
-    mixed=192,
-    uniform=96,
+    mixed=512,
+    uniform=512,
     short=1024,
     pairs=100,
     queries=1000,

@@ -1,0 +1,63 @@
+"""What a single query costs beyond ONNX Runtime: `embed_query` beside one bare run of the same graph on the same ids.
+
+`python benchmarks/overhead.py [--queries 1000] [--precision int8] [--model FOLDER]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median, quantiles
+from typing import TypeVar
+
+import numpy as np
+
+from _texts import load_pool
+from bge_onnx import Embedder
+from bge_onnx._session import Session
+
+T = TypeVar("T")
+_WARMUP = 50
+
+
+def clocked(call: Callable[[], T]) -> tuple[float, T]:
+    """Milliseconds of a call, and its answer."""
+    start = time.perf_counter()
+    answer = call()
+    return 1000 * (time.perf_counter() - start), answer
+
+
+def main() -> None:
+    """Measures and prints one line."""
+    parser = argparse.ArgumentParser(description="Measure what a single query costs beyond ONNX Runtime.")
+    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "int8"))
+    parser.add_argument("--model", default="BAAI/bge-small-en-v1.5", help="name or folder")
+    options = parser.parse_args()
+    queries = load_pool(None).queries[: options.queries]
+    with Embedder(options.model, precision=options.precision) as embedder:
+        opened = embedder._opened
+        spec = opened.engine.spec
+        bare = Session(spec.session, threads=spec.threads)._session
+        names = [value.name for value in bare.get_inputs()]
+        whole, inner = [], []
+        for number, query in enumerate([*queries[:_WARMUP], *queries]):
+            tokens = opened.tokenizer.texts([query], limit=opened.limit, instruction=embedder.spec.query_instruction)
+            feed = tokens.padded(np.zeros(1, np.int64), pad=opened.tokenizer.pad)
+            inputs = {name: feed[name] for name in names}
+            asked, _ = clocked(lambda query=query: embedder.embed_query(query))
+            ran, _ = clocked(lambda inputs=inputs: bare.run(None, inputs))
+            if number >= _WARMUP:
+                whole.append(asked)
+                inner.append(ran)
+    beyond = [asked - ran for asked, ran in zip(whole, inner, strict=True)]
+    print(
+        f"{len(queries)} queries, {options.precision}, {spec.threads} threads: median {median(whole):.2f} ms, "
+        f"of a bare run {median(inner):.2f} ms; the difference {median(beyond):.2f} ms, "
+        f"95th percentile {quantiles(beyond, n=20)[18]:.2f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()
