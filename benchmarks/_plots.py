@@ -60,7 +60,7 @@ class Plots:
             sorted({across(run) for run in runs}), [f"{x:g}" for x in sorted({across(run) for run in runs})]
         )
         panel.minorticks_off()
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(bottom=0, top=1.3 * max(map(value, runs)))  # room for the legend
         panel.legend(fontsize=7)
         self._save(figure, name, title)
 

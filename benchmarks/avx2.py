@@ -136,6 +136,8 @@ def agreement(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> s
 def main() -> None:
     """Measures twice, with and without the instructions, and prints a table."""
     machine = describe()
+    print("# fp32 and int8 without AVX-512 and VNNI\n")
+    print("`avx2.py`: the instructions are hidden from ONNX Runtime; clock and caches stay those of the machine.\n")
     print(f"{machine['cpu']} (family {machine['family']}, model {machine['model']}), {machine['cpus']} CPUs\n")
     print(
         "| CPU | texts | fp32, docs/s | int8, docs/s | ratio | cosine to fp32, mean / least | int8, batched - alone |"
