@@ -25,8 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from _machine import describe
+from _models import embedder as model_folder
+from _texts import ROOT, load_pool, mixed, short, uniform
+from bge_onnx import Embedder
 
-_MODEL = "BAAI/bge-small-en-v1.5"
 _ROUNDS = 3
 _WARMUP = 32
 _CHECKED_ALONE = 24
@@ -100,13 +102,10 @@ def cpuid_offsets(library: Path) -> list[int]:
     return [int(found[1], 16) + shift for found in re.finditer(r"^\s*([0-9a-f]+):\s+0f a2\s+cpuid", listed, re.M)]
 
 
-def measure(vectors: Path) -> None:
+def measure(model: str, vectors: Path) -> None:
     """Prints the figures of all texts as JSON, and leaves their int8 vectors in a file."""
-    from _texts import load_pool, mixed, short, uniform
-    from bge_onnx import Embedder
-
     pool = load_pool(None)
-    embedders = {name: Embedder(_MODEL, precision=name, truncate="silent") for name in ("fp32", "int8")}
+    embedders = {name: Embedder(model, precision=name, truncate="silent") for name in ("fp32", "int8")}
     figures, kept = [], []
     for corpus in (mixed(pool, 192), uniform(pool, 64), short(pool, 512)):
         texts = [str(text) for text in corpus.inputs]
@@ -143,18 +142,14 @@ def main() -> None:
         "| CPU | texts | fp32, docs/s | int8, docs/s | ratio | cosine to fp32, mean / least | int8, batched - alone |"
     )
     print("|---|---|---:|---:|---:|---:|---:|")
-    model = Path(os.environ.get("BGE_CACHE", Path.home() / ".cache" / "bge-onnx")) / _MODEL.replace("/", "--")
+    model = model_folder(None, ROOT / ".bench" / "models")
     vectors = []
     with TemporaryDirectory() as scratch:
         for name, environment in (("as it is", dict(os.environ)), ("AVX2 only", hide(Path(scratch)))):
             # A cache of its own: what is prepared for a CPU with AVX-512 is of no use to one without.
-            cache = Path(scratch) / f"cache {name}"
-            cache.mkdir()
-            if model.exists():
-                (cache / model.name).symlink_to(model)
-            kept = cache / "vectors.npy"
-            command = [sys.executable, __file__, "--measure", str(kept)]
-            variables = {**environment, "BGE_CACHE": str(cache)}
+            variables = {**environment, "BGE_CACHE": str(Path(scratch) / f"cache {name}")}
+            kept = Path(scratch) / f"{name}.npy"
+            command = [sys.executable, __file__, "--measure", str(model.folder), str(kept)]
             done = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True)
             for row in json.loads(done.stdout):
                 print(f"| {' | '.join([name, *row])} |")
@@ -164,6 +159,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        measure(Path(sys.argv[2]))
+        measure(sys.argv[2], Path(sys.argv[3]))
     else:
         main()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx._plan import plan, shared_budget
+from bge_onnx._plan import distinct, plan, schedule, shared_budget
 
 CASES = [
     np.random.default_rng(seed).integers(1, high, size)
@@ -91,3 +91,17 @@ def test_a_budget_below_the_useful_batch_is_the_users_word() -> None:
 
 def test_no_rows_have_a_budget_too() -> None:
     assert shared_budget([], token_budget=512, callers=2) > 0
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 40])
+def test_a_schedule_is_the_plan_for_the_shared_budget(rows: int) -> None:
+    lengths = np.arange(rows, dtype=np.int64) % 7 * 50 + 3
+    budget = shared_budget(lengths, token_budget=512, callers=2)
+    expected = [batch.tolist() for batch in plan(lengths, token_budget=budget)]
+    assert [batch.tolist() for batch in schedule(lengths, token_budget=512, callers=2)] == expected
+
+
+def test_distinct_inputs_keep_their_order_and_every_place() -> None:
+    different, places = distinct(["b", "a", "b", "c", "a"])
+    assert different == ["b", "a", "c"]
+    assert places.tolist() == [0, 1, 0, 2, 1]

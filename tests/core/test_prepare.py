@@ -32,17 +32,6 @@ TEXTS = ["hello world", "", "the cat and the dog and the house", "a " * 60, "wor
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="needs signals and limits of POSIX")
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A model that may be changed."""
-    return write_tiny_model(tmp_path / "model")
-
-
 def entries(cache: Path) -> set[str]:
     """Names of all that lies beside and among the prepared graphs, locks left out."""
     return {path.name for path in (cache / "prepared").glob("*") if path.suffix != ".lock"}

@@ -11,22 +11,10 @@ import pytest
 
 from bge_onnx import Embedder, InputValueError, ProviderError
 from bge_onnx._session import PREPACKS
-from bge_onnx.testing import write_tiny_model
 
 needs_another_provider = pytest.mark.skipif(
     "AzureExecutionProvider" not in ort.get_available_providers(), reason="this ONNX Runtime knows the CPU alone"
 )
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A model of this test alone."""
-    return write_tiny_model(tmp_path / "model")
 
 
 @needs_another_provider

@@ -44,11 +44,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         yield hub
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
 def _fetch(cache: Path, sources: Sequence[str] | None = ("cache", "hub")) -> ModelFiles:
     return fetch(tiny_spec(), "fp32", folder=None, cache_dir=cache, sources=sources, show_progress=False)
 

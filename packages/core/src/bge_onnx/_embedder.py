@@ -15,6 +15,7 @@ from bge_onnx._heads import FloatArray, finite, pool, unit
 from bge_onnx._inputs import check_iterable, check_text, check_texts
 from bge_onnx._model import Model, ModelName, OpenModel, open_model
 from bge_onnx._options import TOKEN_BUDGET, Options, Truncate
+from bge_onnx._plan import distinct
 from bge_onnx._prepare import Answer
 from bge_onnx._progress import Progress
 from bge_onnx._runtime import Rows
@@ -264,12 +265,6 @@ def _check_width(opened: OpenModel) -> None:
     if width not in (None, spec.dimension):
         msg = f"{spec.name} gives {width} components, not the {spec.dimension} of its spec; correct its dimension"
         raise UnsuitableModelError(msg)
-
-
-def distinct(texts: Sequence[str]) -> tuple[list[str], Rows]:
-    """Each different text once, and the place of every text among them."""
-    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    return list(places), np.fromiter((places[text] for text in texts), dtype=np.int64, count=len(texts))
 
 
 def windows(texts: Iterable[str], *, size: int = _FIRST_WINDOW) -> Iterator[list[str]]:

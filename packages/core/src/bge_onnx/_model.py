@@ -12,14 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
-import numpy as np
-
 from bge_onnx._catalog import resolve_model
 from bge_onnx._cpu import available_cpus
 from bge_onnx._errors import ClosedError, InputValueError
 from bge_onnx._options import Options
-from bge_onnx._plan import plan, shared_budget
-from bge_onnx._prepare import Answer, prepare_graph
+from bge_onnx._plan import schedule
+from bge_onnx._prepare import Answer, arithmetic, prepare_graph
 from bge_onnx._runtime import Engine, EngineSpec, Reader, Rows, engine
 from bge_onnx._session import SessionSpec, cpu_only, provider_specs
 from bge_onnx._spec import ModelSpec, Pooling, Task
@@ -32,9 +30,6 @@ ModelName: TypeAlias = str | PathLike[str] | ModelSpec
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
-
-# The plan of a single input, which has no time for planning.
-_ALONE: Rows = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +60,7 @@ class OpenModel:
 
     def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
         """Plan and run all inputs; yields what `read` makes of each batch, as batches finish."""
-        if len(tokens.lengths) == 1:
-            return self.engine.map(tokens, [_ALONE], read, pad=self.tokenizer.pad)
-        budget = shared_budget(tokens.lengths, token_budget=self.options.token_budget, callers=self.engine.callers)
-        batches = plan(tokens.lengths, token_budget=budget)
+        batches = schedule(tokens.lengths, token_budget=self.options.token_budget, callers=self.engine.callers)
         return self.engine.map(tokens, batches, read, pad=self.tokenizer.pad)
 
 
@@ -124,7 +116,7 @@ def open_model(
         limit=limit,
         tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
         graph=graph.note,
-        arithmetic=graph.arithmetic,
+        arithmetic=arithmetic(answer, options.precision),
         engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),
     )
 

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+T = TypeVar("T", bound=Hashable)
 IntArray = npt.NDArray[np.int64]
 
 # Below this many padded tokens a batch no longer amortises the fixed cost of a call into ONNX Runtime.
 _SMALLEST_BATCH = 64
+
+_ALONE: IntArray = np.zeros(1, np.int64)
+
+
+def distinct(inputs: Sequence[T]) -> tuple[list[T], IntArray]:
+    """Each different input once, in order of first appearance, and the place of every input among them, shape (n,)."""
+    places = {item: place for place, item in enumerate(dict.fromkeys(inputs))}
+    return list(places), np.fromiter((places[item] for item in inputs), dtype=np.int64, count=len(inputs))
+
+
+def schedule(lengths: IntArray, *, token_budget: int, callers: int) -> list[IntArray]:
+    """The batches of one call; see `plan` and `shared_budget`."""
+    if len(lengths) == 1:
+        return [_ALONE]  # a lone query feels every microsecond
+    return plan(lengths, token_budget=shared_budget(lengths, token_budget=token_budget, callers=callers))
 
 
 def plan(lengths: npt.ArrayLike, *, token_budget: int, max_rows: int | None = None) -> list[IntArray]:

@@ -57,14 +57,12 @@ class Graph:
         path: The ONNX file.
         outputs: Alternatives of output names that answer the question, in order of preference.
         note: What was done to it, for people.
-        arithmetic: What its answers depend on beside the model's files, for fingerprints.
         prepared: It is optimised for this CPU, and its weights are mapped rather than copied.
     """
 
     path: Path
     outputs: tuple[tuple[str, ...], ...]
     note: str
-    arithmetic: str
     prepared: bool = False
 
 
@@ -86,12 +84,7 @@ def prepare_graph(
         UnsuitableModelError: "int8" was asked for and the graph is none that can be rewritten.
         WeightsError: "int8" was asked for and the cache cannot be written.
     """
-    published = Graph(
-        path=files.paths["model"],
-        outputs=_OUTPUTS[answer],
-        note=f"as published, {precision}",
-        arithmetic=_arithmetic(answer, precision),
-    )
+    published = Graph(path=files.paths["model"], outputs=_OUTPUTS[answer], note=f"as published, {precision}")
     if precision == "int8" and not on_cpu:
         msg = "precision='int8' is made for the CPU; leave providers= out, or pass precision='fp16'"
         raise InputValueError(msg)
@@ -99,7 +92,7 @@ def prepare_graph(
         return published
     entry = Entry((cache_dir or default_cache_dir()).absolute() / "prepared" / _key(files, answer, precision))
     try:
-        return _open(entry, answer, precision) or _make(entry, files, answer, precision)
+        return _open(entry, answer) or _make(entry, files, answer, precision)
     except OSError as error:
         if precision == "int8":
             msg = f"int8 weights cannot be kept in {entry.folder} ({error}); pass a cache_dir that can be written"
@@ -108,7 +101,8 @@ def prepare_graph(
         return published
 
 
-def _arithmetic(answer: Answer, precision: Precision) -> str:
+def arithmetic(answer: Answer, precision: Precision) -> str:
+    """What the answers of a prepared graph depend on beside the model's files, for fingerprints."""
     # Scales of int8 depend on the recipe, and on which rows the last layer computes.
     return f"int8, {answer}, recipe {_RECIPE}" if precision == "int8" else precision
 
@@ -119,7 +113,7 @@ def _key(files: ModelFiles, answer: Answer, precision: Precision) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _open(entry: Entry, answer: Answer, precision: Precision) -> Graph | None:
+def _open(entry: Entry, answer: Answer) -> Graph | None:
     try:
         found = entry.read(_CONTENT)
     except DamagedEntryError as error:
@@ -130,18 +124,12 @@ def _open(entry: Entry, answer: Answer, precision: Precision) -> Graph | None:
     origin, _ = found
     # A graph that could not be rebuilt keeps its token outputs; a rebuilt embedder has one vector a text.
     outputs = (*_OUTPUTS[answer], _VECTOR) if answer == "vector" else _OUTPUTS[answer]
-    return Graph(
-        path=entry.folder / _MODEL,
-        outputs=outputs,
-        note=origin.label,
-        arithmetic=_arithmetic(answer, precision),
-        prepared=True,
-    )
+    return Graph(path=entry.folder / _MODEL, outputs=outputs, note=origin.label, prepared=True)
 
 
 def _make(entry: Entry, files: ModelFiles, answer: Answer, precision: Precision) -> Graph:
     with entry.locked():
-        made = _open(entry, answer, precision)  # somebody else may have been faster while this process waited
+        made = _open(entry, answer)  # somebody else may have been faster while this process waited
         if made is not None:
             return made
         with entry.staging() as staging:
@@ -150,7 +138,7 @@ def _make(entry: Entry, files: ModelFiles, answer: Answer, precision: Precision)
                 _logger.info("%s: %s", files.paths["model"], note)
                 save_optimised(source, staging / _MODEL, data=_DATA)
             entry.install(staging, Origin(source="prepared", label=note), _CONTENT.files)
-    made = _open(entry, answer, precision)
+    made = _open(entry, answer)
     if made is None:
         raise FileNotFoundError(entry.folder)
     return made

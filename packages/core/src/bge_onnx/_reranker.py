@@ -13,6 +13,7 @@ from bge_onnx._heads import FloatArray, RankedPassage, check_threshold, finite, 
 from bge_onnx._inputs import check_pairs, check_text, check_texts, check_whole
 from bge_onnx._model import Model, ModelName, OpenModel, open_model
 from bge_onnx._options import TOKEN_BUDGET, Options, Truncate
+from bge_onnx._plan import distinct
 from bge_onnx._progress import Progress
 from bge_onnx._runtime import Rows
 from bge_onnx._session import Outputs, Provider
@@ -134,15 +135,14 @@ class Reranker(Model):
 
     def _score(self, pairs: list[tuple[str, str]]) -> FloatArray:
         opened = self._opened
-        places = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
-        inputs = np.fromiter((places[pair] for pair in pairs), dtype=np.int64, count=len(pairs))
-        tokens = opened.tokenizer.pairs(list(places), limit=opened.limit, truncation=self._truncation)
+        different, inputs = distinct(pairs)
+        tokens = opened.tokenizer.pairs(different, limit=opened.limit, truncation=self._truncation)
         report = TruncationReport(opened.options.truncate, limit=self._limits(), what="pair")
         report.add(tokens.uncut[inputs], tokens.lengths[inputs])
         report.warn(stacklevel=3)
-        logits = np.empty(len(places), dtype=np.float32)
-        with Progress.of(len(places), enabled=opened.options.show_progress is True, what="pairs") as progress:
-            for rows, values in opened.rows(tokens, _read_logits) if places else ():
+        logits = np.empty(len(different), dtype=np.float32)
+        with Progress.of(len(different), enabled=opened.options.show_progress is True, what="pairs") as progress:
+            for rows, values in opened.rows(tokens, _read_logits) if different else ():
                 logits[rows] = values
                 progress.advance(len(rows))
         return logits[inputs]

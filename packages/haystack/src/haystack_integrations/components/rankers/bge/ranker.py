@@ -87,9 +87,7 @@ class BGERanker(ModelComponent[Reranker]):
             InputValueError: `top_k` is less than 1, or `score_threshold` no number.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
-        check_top_k(top_k)
-        check_score_threshold(score_threshold)
-        texts = self._texts(query, documents)
+        texts = self._texts(query, documents, top_k, score_threshold)
         ranking = self._held.get(self._open).rank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
@@ -103,14 +101,17 @@ class BGERanker(ModelComponent[Reranker]):
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
         """`run` off the event loop."""
-        check_top_k(top_k)
-        check_score_threshold(score_threshold)
-        texts = self._texts(query, documents)
+        texts = self._texts(query, documents, top_k, score_threshold)
         reranker = await self._held.aget(self._open)
         ranking = await reranker.arank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
-    def _texts(self, query: object, documents: Sequence[Document]) -> list[str]:
+    def _texts(
+        self, query: object, documents: Sequence[Document], top_k: int | None, score_threshold: float | None
+    ) -> list[str]:
+        """What the model reads, once everything that was passed is fit for work."""
+        check_top_k(top_k)
+        check_score_threshold(score_threshold)
         check_text(query, component=type(self).__name__, hint=" for the query")
         check_documents(documents, component=type(self).__name__)
         return document_texts(documents, meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator)
