@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bge_onnx._cpu import available_cpus
+from bge_onnx._runtime.cpu import available_cpus
 
 _SIZE = 2048
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm", "sve")

@@ -13,7 +13,7 @@ import numpy as np
 
 from _texts import load_pool
 from bge_onnx import Embedder
-from bge_onnx._session import Session
+from bge_onnx._runtime.session import Session
 
 _WARMUP = 50
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 from tokenizers import Tokenizer
 
-from bge_onnx._session import Session
+from bge_onnx._runtime.session import Session
 
 Array = NDArray[Any]
 

@@ -17,8 +17,8 @@ from bge_onnx import (
     get_model,
     list_models,
 )
-from bge_onnx._catalog import resolve_model
-from bge_onnx._spec import FileSpec, Task, WeightsSpec
+from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx._catalogue.spec import FileSpec, Task, WeightsSpec
 
 _EN = b"Represent this sentence for searching relevant passages: "
 _ZH = "为这个句子生成表示以用于检索相关文章".encode() + b"\xef\xbc\x9a"  # the full-width colon, U+FF1A

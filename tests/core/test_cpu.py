@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import bge_onnx._cpu as cpu
-from bge_onnx._cpu import available_cpus, cgroup_quota
+import bge_onnx._runtime.cpu as cpu
+from bge_onnx._runtime.cpu import available_cpus, cgroup_quota
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_quota_is_rounded_down_to_whole_cpus(
 def test_a_process_bound_to_one_cpu_has_one() -> None:
     program = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "from bge_onnx._cpu import available_cpus; print(available_cpus())"
+        "from bge_onnx._runtime.cpu import available_cpus; print(available_cpus())"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "1"

@@ -26,10 +26,10 @@ from bge_onnx import (
     TextTooLongError,
     TruncationWarning,
     UnsuitableModelError,
-    _embedder,
 )
-from bge_onnx._session import Session
-from bge_onnx._tokens import TextTokenizer
+from bge_onnx import embedder as _embedder
+from bge_onnx._runtime.session import Session
+from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx.testing import EmbedderContract, write_tiny_model
 
 from .crafted import count_runs, random_table, tokenizer, write_graph

@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper, version_converter
 
 from bge_onnx._graph import UnrecognisedGraph, prepare
-from bge_onnx._graph._build import Rows
+from bge_onnx._graph.build import Rows
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
 from tests.core.graph_kit import edited, open_saved, original_output, random_feed, run_file

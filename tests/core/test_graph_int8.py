@@ -12,8 +12,8 @@ from onnx import numpy_helper
 
 from bge_onnx import Embedder
 from bge_onnx._graph import pair_saturation_bound, prepare
-from bge_onnx._graph._build import Rows
-from bge_onnx._graph._int8 import quantise_columns
+from bge_onnx._graph.build import Rows
+from bge_onnx._graph.int8 import quantise_columns
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
 from tests.core.graph_kit import open_saved, original_output, random_feed, run_file, unit

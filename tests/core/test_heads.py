@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_onnx import InputTypeError, InputValueError, ModelOutputError, RankedPassage
-from bge_onnx._heads import check_threshold, finite, pool, rank_passages, sigmoid, unit
-from bge_onnx._lexical import (
+from bge_onnx._heads.lexical import (
     LexicalWeights,
     Linear,
     colbert_score,
@@ -19,6 +18,7 @@ from bge_onnx._lexical import (
     lexical_weights,
     weighted_score,
 )
+from bge_onnx._heads.vectors import check_threshold, finite, pool, rank_passages, sigmoid, unit
 
 
 @pytest.fixture

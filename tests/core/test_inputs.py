@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bge_onnx import BGEError, InputTypeError, InputValueError
-from bge_onnx._inputs import check_iterable, check_pairs, check_text, check_texts, check_whole, refuse_surrogates
+from bge_onnx._text.checks import check_iterable, check_pairs, check_text, check_texts, check_whole, refuse_surrogates
 
 
 class Indexed:

@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from bge_onnx import M3Embedder, M3Output
-from bge_onnx._spec import Precision
-from bge_onnx._torch_file import read_tensors
+from bge_onnx._catalogue.spec import Precision
+from bge_onnx._checkpoint.torch_file import read_tensors
 from bge_onnx.testing import write_tiny_model
 
 _LAYERS, _HEADS, _HIDDEN = 24, 16, 128

@@ -26,9 +26,9 @@ from bge_onnx import (
     UnsuitableModelError,
     open_embedder,
 )
-from bge_onnx._lexical import LexicalWeights
-from bge_onnx._memory import Memory
-from bge_onnx._torch_file import read_tensors
+from bge_onnx._checkpoint.torch_file import read_tensors
+from bge_onnx._heads.lexical import LexicalWeights
+from bge_onnx._heads.memory import Memory
 from bge_onnx.testing import EmbedderContract, write_tiny_model
 from bge_onnx.testing._torch_file import write_linear
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bge_onnx import BGEError, InputTypeError, InputValueError
-from bge_onnx._options import Options
+from bge_onnx.settings import Options
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx._plan import distinct, plan, schedule, shared_budget
+from bge_onnx._runtime.plan import distinct, plan, schedule, shared_budget
 
 CASES = [
     np.random.default_rng(seed).integers(1, high, size)

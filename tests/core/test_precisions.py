@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from bge_onnx import Embedder, M3Embedder, Precision, Reranker, WeightsError, _prepare
+from bge_onnx import Embedder, M3Embedder, Precision, Reranker, WeightsError
+from bge_onnx._cache import prepared as _prepare
 from bge_onnx.testing import write_tiny_model
 
 from .crafted import count_runs, tokenizer

@@ -23,8 +23,8 @@ from bge_onnx import (
     Precision,
     UnsuitableModelError,
     WeightsError,
-    _prepare,
 )
+from bge_onnx._cache import prepared as _prepare
 from bge_onnx.testing import write_tiny_model
 
 TEXTS = ["hello world", "", "the cat and the dog and the house", "a " * 60, "word " * 30]
@@ -146,7 +146,8 @@ Embedder(sys.argv[1], cache_dir=sys.argv[2], precision=sys.argv[3])
 
 _HANG = """
 import pathlib, sys, time
-from bge_onnx import Embedder, _prepare
+from bge_onnx import Embedder
+from bge_onnx._cache import prepared as _prepare
 
 def after(owner, name):
     real = getattr(owner, name)

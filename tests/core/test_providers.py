@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from bge_onnx import Embedder, InputValueError, ProviderError
-from bge_onnx._session import PREPACKS
+from bge_onnx._runtime.session import PREPACKS
 
 needs_another_provider = pytest.mark.skipif(
     "AzureExecutionProvider" not in ort.get_available_providers(), reason="this ONNX Runtime knows the CPU alone"

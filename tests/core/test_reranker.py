@@ -22,7 +22,7 @@ from bge_onnx import (
     TruncationWarning,
     UnsuitableModelError,
 )
-from bge_onnx._tokens import PairTruncation
+from bge_onnx._text.tokens import PairTruncation
 from bge_onnx.testing import RerankerContract, write_tiny_model
 
 from .crafted import count_runs, random_table, tokenizer, write_graph

@@ -28,8 +28,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_onnx import ClosedError, Embedder, M3Embedder, Reranker
-from bge_onnx._runtime import Engine, EngineSpec
-from bge_onnx._session import Session
+from bge_onnx._runtime.engine import Engine, EngineSpec
+from bge_onnx._runtime.session import Session
 from bge_onnx.testing import write_tiny_model
 
 from .crafted import count_runs

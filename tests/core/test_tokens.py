@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Encoding
 
 from bge_onnx import InputValueError, UnsuitableModelError
-from bge_onnx._tokens import PairTruncation, TextTokenizer, Tokens, pair_lengths
+from bge_onnx._text.tokens import PairTruncation, TextTokenizer, Tokens, pair_lengths
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
 

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_onnx import UnsuitableModelError
-from bge_onnx._torch_file import read_tensors
+from bge_onnx._checkpoint.torch_file import read_tensors
 from bge_onnx.testing._torch_file import state_dict_pickle, write_linear
 
 Array = NDArray[Any]

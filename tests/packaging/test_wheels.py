@@ -92,7 +92,7 @@ def test_wheel_holds_only_its_own_package(wheel: zipfile.ZipFile, distribution: 
 
 
 def test_core_wheel_holds_the_catalogue(wheel: zipfile.ZipFile, distribution: str) -> None:
-    assert ("bge_onnx/models.json" in wheel.namelist()) == (distribution == "bge-onnx")
+    assert ("bge_onnx/_catalogue/models.json" in wheel.namelist()) == (distribution == "bge-onnx")
 
 
 def test_metadata_carries_the_readme_and_the_licence(wheel: zipfile.ZipFile, distribution: str) -> None:

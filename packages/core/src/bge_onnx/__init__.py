@@ -8,9 +8,23 @@ import os
 # import, from a thread that keeps forked processes from ending.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from bge_onnx._catalog import add_model, get_model, list_models
-from bge_onnx._embedder import Embedder
-from bge_onnx._errors import (
+from bge_onnx._catalogue.registry import add_model, get_model, list_models
+from bge_onnx._catalogue.spec import FileSpec, MavenArtifact, ModelSpec, Pooling, Precision, WeightsSpec
+from bge_onnx._heads.lexical import (
+    LexicalWeights,
+    M3Scores,
+    M3Vectors,
+    colbert_score,
+    dense_score,
+    lexical_score,
+    weighted_score,
+)
+from bge_onnx._heads.vectors import FloatArray, RankedPassage, as_lists, sigmoid
+from bge_onnx._open import EmbedderSettings, EngineSettings, open_embedder
+from bge_onnx._runtime.session import Provider
+from bge_onnx._text.tokens import PairTruncation
+from bge_onnx.embedder import Embedder
+from bge_onnx.errors import (
     AmbiguousModelError,
     BGEError,
     ClosedError,
@@ -25,23 +39,9 @@ from bge_onnx._errors import (
     UnsuitableModelError,
     WeightsError,
 )
-from bge_onnx._heads import FloatArray, RankedPassage, as_lists, sigmoid
-from bge_onnx._lexical import (
-    LexicalWeights,
-    M3Scores,
-    M3Vectors,
-    colbert_score,
-    dense_score,
-    lexical_score,
-    weighted_score,
-)
-from bge_onnx._m3 import M3Embedder, M3Output
-from bge_onnx._open import EmbedderSettings, EngineSettings, open_embedder
-from bge_onnx._options import TOKEN_BUDGET, Truncate
-from bge_onnx._reranker import Reranker
-from bge_onnx._session import Provider
-from bge_onnx._spec import FileSpec, MavenArtifact, ModelSpec, Pooling, Precision, WeightsSpec
-from bge_onnx._tokens import PairTruncation
+from bge_onnx.m3 import M3Embedder, M3Output
+from bge_onnx.reranker import Reranker
+from bge_onnx.settings import TOKEN_BUDGET, Truncate
 
 __version__ = "0.1.0"
 

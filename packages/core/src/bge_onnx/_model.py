@@ -12,18 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
-from bge_onnx._catalog import resolve_model
-from bge_onnx._cpu import available_cpus
-from bge_onnx._errors import ClosedError, InputValueError
-from bge_onnx._options import Options
-from bge_onnx._plan import schedule
-from bge_onnx._prepare import Answer, arithmetic, prepare_graph
-from bge_onnx._runtime import Engine, EngineSpec, Reader, Rows, engine
-from bge_onnx._session import SessionSpec, cpu_only, provider_specs
-from bge_onnx._spec import ModelSpec, Pooling, Task
-from bge_onnx._tokens import TextTokenizer, Tokens, open_tokenizer
-from bge_onnx._weights import fetch
-from bge_onnx._weights._files import ModelFiles
+from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
+from bge_onnx._repository.files import ModelFiles
+from bge_onnx._repository.search import fetch
+from bge_onnx._runtime.cpu import available_cpus
+from bge_onnx._runtime.engine import Engine, EngineSpec, Reader, Rows, engine
+from bge_onnx._runtime.plan import schedule
+from bge_onnx._runtime.session import SessionSpec, cpu_only, provider_specs
+from bge_onnx._text.tokens import TextTokenizer, Tokens, open_tokenizer
+from bge_onnx.errors import ClosedError, InputValueError
+from bge_onnx.settings import Options
 
 T = TypeVar("T")
 ModelName: TypeAlias = str | PathLike[str] | ModelSpec

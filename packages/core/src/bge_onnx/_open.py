@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TypedDict, Unpack
 
-from bge_onnx._catalog import resolve_model
-from bge_onnx._embedder import Embedder
-from bge_onnx._m3 import REMEMBERED, M3Embedder
+from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx._catalogue.spec import Pooling, Precision
 from bge_onnx._model import ModelName
-from bge_onnx._options import Truncate
-from bge_onnx._session import Provider
-from bge_onnx._spec import Pooling, Precision
+from bge_onnx._runtime.session import Provider
+from bge_onnx.embedder import Embedder
+from bge_onnx.m3 import REMEMBERED, M3Embedder
+from bge_onnx.settings import Truncate
 
 
 class EngineSettings(TypedDict, total=False):

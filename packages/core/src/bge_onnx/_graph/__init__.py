@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx._graph._build import Rows, Site, build
-from bge_onnx._graph._encoder import Array, Encoder, UnrecognisedGraph
-from bge_onnx._graph._int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
-from bge_onnx._graph._match import recognise
-from bge_onnx._graph._verify import answers, answers_of_file, difference, open_graph, peaks, trial_feeds
-from bge_onnx._graph._writer import DATA_FILE, write_weights
+from bge_onnx._graph.build import Rows, Site, build
+from bge_onnx._graph.encoder import Array, Encoder, UnrecognisedGraph
+from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
+from bge_onnx._graph.match import recognise
+from bge_onnx._graph.verify import answers, answers_of_file, difference, open_graph, peaks, trial_feeds
+from bge_onnx._graph.writer import DATA_FILE, write_weights
 
 __all__ = ["PreparedGraph", "UnrecognisedGraph", "pair_saturation_bound", "prepare"]
 

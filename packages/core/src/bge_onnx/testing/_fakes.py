@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_onnx._errors import ClosedError, InputValueError
-from bge_onnx._heads import RankedPassage, check_threshold, rank_passages
-from bge_onnx._inputs import check_pairs, check_text, check_texts, check_whole
-from bge_onnx._spec import ModelSpec
+from bge_onnx._catalogue.spec import ModelSpec
+from bge_onnx._heads.vectors import RankedPassage, check_threshold, rank_passages
+from bge_onnx._text.checks import check_pairs, check_text, check_texts, check_whole
+from bge_onnx.errors import ClosedError, InputValueError
 
 _IDEOGRAPHS = "\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")

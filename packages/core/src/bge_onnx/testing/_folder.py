@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_onnx._errors import InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.testing._builder import GraphBuilder
 from bge_onnx.testing._network import NetworkShape, classifier, encoder, sentence_embedding
 from bge_onnx.testing._tokenizer import bert_tokenizer, xlmr_tokenizer

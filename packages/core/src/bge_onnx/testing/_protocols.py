@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_onnx._heads import RankedPassage
-from bge_onnx._spec import ModelSpec
+from bge_onnx._catalogue.spec import ModelSpec
+from bge_onnx._heads.vectors import RankedPassage
 
 
 class EmbedderLike(Protocol):

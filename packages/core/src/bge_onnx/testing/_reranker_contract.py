@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_onnx._heads import RankedPassage
+from bge_onnx._heads.vectors import RankedPassage
 from bge_onnx.testing._checks import NO_TEXTS, THREADS, assert_close, type_error, value_error
 from bge_onnx.testing._protocols import RerankerLike
 

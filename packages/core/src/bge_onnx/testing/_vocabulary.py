@@ -6,7 +6,7 @@ import itertools
 import string
 from collections.abc import Iterator, Sequence
 
-from bge_onnx._errors import InputValueError
+from bge_onnx.errors import InputValueError
 
 PUNCTUATION = string.punctuation + "。，、；：？！（）《》“”‘’—…·"
 SUFFIXES = ("s", "ed", "er", "es", "ing", "ion", "ly", "al", "ment", "ness", "able", "est", "ity", "ive", "th", "en")

@@ -1,0 +1,3 @@
+"""What do we keep?"""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What is this model?"""
+
+from __future__ import annotations

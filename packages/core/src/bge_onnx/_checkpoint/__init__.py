@@ -1,0 +1,3 @@
+"""What are its weights?"""
+
+from __future__ import annotations

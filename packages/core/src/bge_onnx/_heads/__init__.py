@@ -1,0 +1,3 @@
+"""What does it mean?"""
+
+from __future__ import annotations

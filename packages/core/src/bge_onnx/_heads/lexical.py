@@ -1,0 +1,186 @@
+"""bge-m3's answers beyond the dense vector: lexical weights, ColBERT vectors, and how they are compared. Pure numpy.
+
+The rules are FlagEmbedding's (`BGEM3FlagModel`, `modeling.py` and `m3.py` of version 1.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bge_onnx._heads.vectors import FloatArray, unit
+from bge_onnx.errors import InputValueError
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LexicalWeights:
+    """A sparse vector over the model's vocabulary: how much each token of a text matters.
+
+    Attributes:
+        indices: Token ids, rising, shape (k,), int64; read-only.
+        values: Their weights, all positive, shape (k,), float32; read-only.
+    """
+
+    indices: IntArray
+    values: FloatArray
+
+    def as_dict(self) -> dict[int, float]:
+        """Token id to weight; the form that Milvus takes."""
+        return dict(zip(self.indices.tolist(), self.values.tolist(), strict=True))
+
+    def as_lists(self) -> tuple[list[int], list[float]]:
+        """Token ids and weights; the form that Qdrant takes."""
+        return self.indices.tolist(), self.values.tolist()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class M3Vectors:
+    """What bge-m3 answers to one text.
+
+    Attributes:
+        dense: Shape (dim,), float32, of length 1.
+        lexical: The sparse vector.
+        colbert: One vector per token but the first, shape (tokens - 1, dim), float32, each of length 1; no rows where
+            ColBERT vectors were not asked for.
+    """
+
+    dense: FloatArray
+    lexical: LexicalWeights
+    colbert: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class M3Scores:
+    """How well the texts of n pairs fit, in each of bge-m3's ways.
+
+    Attributes:
+        dense: Cosine of the dense vectors, shape (n,), float32.
+        lexical: Sum over shared tokens of the product of their weights, shape (n,), float32.
+        colbert: Mean over query tokens of the best match among passage tokens, shape (n,), float32.
+        dense_lexical: Weighted mean of `dense` and `lexical`, shape (n,), float32.
+        combined: Weighted mean of all three, shape (n,), float32.
+    """
+
+    dense: FloatArray
+    lexical: FloatArray
+    colbert: FloatArray
+    dense_lexical: FloatArray
+    combined: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """A linear layer: `x @ weight.T + bias`.
+
+    Attributes:
+        weight: Shape (out, in), float32.
+        bias: Shape (out,), float32.
+    """
+
+    weight: FloatArray
+    bias: FloatArray
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Apply the layer along the last axis."""
+        return np.asarray(x @ self.weight.T + self.bias, dtype=np.float32)
+
+
+def lexical_weights(
+    ids: npt.NDArray[np.int32], weights: npt.NDArray[np.floating], *, unused: Set[int]
+) -> LexicalWeights:
+    """The sparse vector of one text.
+
+    Args:
+        ids: Its token ids, shape (tokens,).
+        weights: The head's answer for each token before or after the ReLU, shape (tokens,).
+        unused: Ids that carry no meaning; they are left out.
+
+    Returns:
+        The largest weight of each distinct token; tokens without a positive weight are left out.
+    """
+    kept = (weights > 0) & ~np.isin(ids, list(unused))
+    indices, place = np.unique(ids[kept].astype(np.int64), return_inverse=True)
+    values = np.zeros(len(indices), dtype=np.float32)
+    np.maximum.at(values, place, weights[kept].astype(np.float32))
+    for array in (indices, values):
+        array.flags.writeable = False  # answers are remembered, and a caller must not change what others get
+    return LexicalWeights(indices, values)
+
+
+def colbert_vectors(projected: FloatArray, *, tokens: int) -> FloatArray:
+    """The token vectors of one text.
+
+    Args:
+        projected: The head's answer for every token but the first, padding included, shape (padded - 1, dim).
+        tokens: Tokens of the text.
+
+    Returns:
+        Shape (tokens - 1, dim), float32, each row of length 1.
+    """
+    return unit(projected[: tokens - 1])
+
+
+def dense_score(a: FloatArray, b: FloatArray) -> float:
+    """Cosine of two dense vectors of length 1, shape (dim,) each."""
+    return float(a @ b)
+
+
+def lexical_score(a: LexicalWeights, b: LexicalWeights) -> float:
+    """Sum over the tokens that both texts have of the product of their weights."""
+    _, in_a, in_b = np.intersect1d(a.indices, b.indices, assume_unique=True, return_indices=True)
+    return float(a.values[in_a] @ b.values[in_b])
+
+
+def colbert_score(query: FloatArray, passage: FloatArray) -> float:
+    """Mean over the query's tokens of the best match among the passage's tokens.
+
+    Args:
+        query: Shape (query tokens - 1, dim).
+        passage: Shape (passage tokens - 1, dim).
+
+    Raises:
+        InputValueError: One of them has no rows, as where ColBERT vectors were not asked for.
+    """
+    if not len(query) or not len(passage):
+        msg = "colbert_score needs at least one token's vector on each side; pass colbert=True where they are made"
+        raise InputValueError(msg)
+    return float((query @ passage.T).max(axis=1).mean())
+
+
+def pair_scores(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, float]:
+    """Dense, lexical and ColBERT score."""
+    return (
+        dense_score(query.dense, passage.dense),
+        lexical_score(query.lexical, passage.lexical),
+        colbert_score(query.colbert, passage.colbert),
+    )
+
+
+def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) -> FloatArray:
+    """Weighted mean of several kinds of scores of the same pairs.
+
+    bge-m3's authors recommend weights of 0.4, 0.2 and 0.4 for dense, lexical and ColBERT scores in hybrid retrieval.
+
+    Args:
+        scores: One number or array a kind, all of the same shape.
+        weights: One a kind; they need not add up to 1.
+
+    Returns:
+        Of that shape, float32.
+
+    Raises:
+        InputValueError: There are not as many weights as kinds, or they add up to nothing.
+    """
+    if len(scores) != len(weights) or not sum(weights) > 0:
+        msg = f"weighted_score needs a weight a kind, with a sum above 0, got {list(weights)} for {len(scores)} kinds"
+        raise InputValueError(msg)
+    total = sum(weight * np.asarray(score) for score, weight in zip(scores, weights, strict=True))
+    return np.asarray(total / sum(weights), dtype=np.float32)

@@ -1,0 +1,120 @@
+"""bge-m3's three heads: in numpy over token outputs, or read from an export that computes them itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from bge_onnx._catalogue.spec import FileRole
+from bge_onnx._checkpoint.torch_file import read_tensors
+from bge_onnx._heads.lexical import IntArray, Linear
+from bge_onnx._heads.vectors import FloatArray, pool, unit
+from bge_onnx._runtime.session import M3_OUTPUTS, Outputs
+from bge_onnx.errors import UnsuitableModelError
+
+
+class Heads(Protocol):
+    """How the outputs of one batch become the three kinds of answers."""
+
+    def dense(self, outputs: Outputs, lengths: IntArray) -> FloatArray:
+        """Vectors of length 1, shape (rows, dim)."""
+        ...
+
+    def lexical(self, outputs: Outputs) -> FloatArray:
+        """A weight for every token, padding included, shape (rows, tokens)."""
+        ...
+
+    def colbert(self, outputs: Outputs) -> FloatArray:
+        """A vector for every token but the first, padding included, not normalised, shape (rows, tokens - 1, dim)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHeads:
+    """The heads as two linear layers over token outputs."""
+
+    sparse: Linear
+    multi: Linear
+
+    def dense(self, outputs: Outputs, lengths: IntArray) -> FloatArray:
+        """See `Heads`."""
+        return unit(pool(_only(outputs), lengths, pooling="cls"))
+
+    def lexical(self, outputs: Outputs) -> FloatArray:
+        """See `Heads`."""
+        return self.sparse(_only(outputs))[..., 0]
+
+    def colbert(self, outputs: Outputs) -> FloatArray:
+        """See `Heads`."""
+        return self.multi(_only(outputs)[:, 1:])
+
+
+@dataclass(frozen=True, slots=True)
+class GraphHeads:
+    """The heads as outputs of the graph."""
+
+    def dense(self, outputs: Outputs, lengths: IntArray) -> FloatArray:
+        """See `Heads`."""
+        return unit(pool(outputs["dense_vecs"], lengths, pooling="cls"))
+
+    def lexical(self, outputs: Outputs) -> FloatArray:
+        """See `Heads`."""
+        weights = np.asarray(outputs["sparse_vecs"], dtype=np.float32)
+        tokens = outputs["colbert_vecs"].shape[1] + 1
+        if weights.shape[1] != tokens:
+            msg = (
+                f"the model's sparse_vecs has {weights.shape[1]} weights for {tokens} tokens; export one weight for "
+                "each token, and colbert_vecs for each but the first"
+            )
+            raise UnsuitableModelError(msg)
+        return weights[..., 0] if weights.ndim == 3 else weights
+
+    def colbert(self, outputs: Outputs) -> FloatArray:
+        """See `Heads`."""
+        return np.asarray(outputs["colbert_vecs"], dtype=np.float32)
+
+
+def open_heads(name: str, outputs: list[str], paths: Mapping[FileRole, Path], *, dimension: int) -> Heads:
+    """The heads of an open model.
+
+    Args:
+        name: The model, for the message.
+        outputs: Names of the graph's outputs that are read.
+        paths: The model's files.
+        dimension: Components of a token output.
+
+    Raises:
+        UnsuitableModelError: The model has no heads beyond the dense one, or their files are damaged.
+    """
+    if tuple(outputs) in M3_OUTPUTS:
+        return GraphHeads()
+    if "sparse_linear" not in paths or "colbert_linear" not in paths:
+        msg = (
+            f"{name} has neither sparse_linear and colbert_linear files nor an export with their outputs, so it gives "
+            "dense vectors only; open it with Embedder"
+        )
+        raise UnsuitableModelError(msg)
+    return TokenHeads(
+        sparse=_linear(paths["sparse_linear"], rows=1, columns=dimension),
+        multi=_linear(paths["colbert_linear"], rows=None, columns=dimension),
+    )
+
+
+def _linear(path: Path, *, rows: int | None, columns: int) -> Linear:
+    tensors = read_tensors(path)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    rows = rows or next(iter(shapes.get("bias", ())), 0)
+    if shapes != {"weight": (rows, columns), "bias": (rows,)}:
+        held = ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "no tensors"
+        msg = f"{path} holds {held}, not one linear layer over {columns} inputs; replace it by the model's own file"
+        raise UnsuitableModelError(msg)
+    return Linear(tensors["weight"], tensors["bias"])
+
+
+def _only(outputs: Outputs) -> FloatArray:
+    (output,) = outputs.values()
+    return np.asarray(output, dtype=np.float32)

@@ -1,0 +1,121 @@
+"""What token outputs mean: pooled vectors and rerank scores. Pure numpy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+import numpy.typing as npt
+
+from bge_onnx._catalogue.spec import Pooling
+from bge_onnx._text.checks import check_whole
+from bge_onnx.errors import InputTypeError, InputValueError, ModelOutputError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedPassage:
+    """One passage's place in a ranking.
+
+    Attributes:
+        index: Position of the passage in the list that was ranked.
+        score: Relevance from 0 to 1, the sigmoid of the logit in float64.
+        logit: The model's own unbounded answer, which decides the order.
+    """
+
+    index: int
+    score: float
+    logit: float
+
+
+def pool(output: npt.NDArray[np.floating], lengths: npt.NDArray[np.int64], *, pooling: Pooling) -> FloatArray:
+    """One vector per row.
+
+    Args:
+        output: Token outputs, shape (rows, tokens, dim), or vectors the graph has pooled already, shape (rows, dim).
+        lengths: Tokens of each row that are no padding, shape (rows,).
+        pooling: "cls" takes the first token; "mean" averages over the tokens that are no padding.
+
+    Returns:
+        Shape (rows, dim), float32; a copy, so that the token outputs can be released.
+    """
+    if output.ndim == 2:
+        return output.astype(np.float32)
+    if pooling == "cls":
+        return output[:, 0].astype(np.float32)
+    mask = np.arange(output.shape[1]) < lengths[:, None]
+    total = np.einsum("rtd,rt->rd", output, mask, dtype=np.float32)
+    return np.asarray(total / lengths[:, None], dtype=np.float32)
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    """The vectors at Euclidean length 1, along the last axis.
+
+    Lengths are bounded by 1e-12 from below, as in `torch.nn.functional.normalize`, which the reference calls.
+    """
+    lengths = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True))
+    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
+
+
+def as_lists(vectors: FloatArray) -> list[list[float]]:
+    """The vectors as lists of Python floats, which is what frameworks and JSON take.
+
+    Row by row: converting a large array in one go would hold the interpreter lock, and an event loop with it.
+    """
+    return [row.tolist() for row in vectors]
+
+
+def finite(values: FloatArray, *, what: str) -> FloatArray:
+    """The values themselves.
+
+    Raises:
+        ModelOutputError: One of them is NaN or infinite.
+    """
+    if not np.isfinite(values).all():
+        msg = f"the model answered NaN or infinity for {what}; its weights are damaged or overflow at this precision"
+        raise ModelOutputError(msg)
+    return values
+
+
+def sigmoid(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Relevance from 0 to 1, in float64, where no two distinct float32 logits of BGE's range meet at 1.0."""
+    x = np.asarray(logits, dtype=np.float64)
+    small = np.exp(-np.abs(x))  # never overflows
+    return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small), dtype=np.float64)
+
+
+def rank_passages(
+    logits: npt.ArrayLike, *, top_k: int | None = None, threshold: float | None = None
+) -> list[RankedPassage]:
+    """Passages by falling logit; equal logits keep their input order.
+
+    Args:
+        logits: One per passage, shape (n,).
+        top_k: The most passages to return; None for all.
+        threshold: The least `score` (not logit) that is returned; None for all.
+    """
+    check_whole(top_k, name="top_k", none="all")
+    values = np.asarray(logits, dtype=np.float64)
+    scores = sigmoid(values)
+    ranking = (RankedPassage(int(i), float(scores[i]), float(values[i])) for i in np.argsort(-values, kind="stable"))
+    kept = [passage for passage in ranking if threshold is None or passage.score >= threshold]
+    return kept[:top_k]
+
+
+def check_threshold(threshold: object, *, name: str = "threshold") -> None:
+    """Refuse a threshold that is no number.
+
+    Raises:
+        InputTypeError: It is neither None nor a number.
+        InputValueError: It is NaN, which every score would miss.
+    """
+    if threshold is None:
+        return
+    msg = f"{name} must be a number, the least score from 0 to 1 to return, or None; got {threshold!r}"
+    if isinstance(threshold, bool) or not isinstance(threshold, Real):
+        raise InputTypeError(msg)
+    if math.isnan(threshold):
+        raise InputValueError(msg)

@@ -1,0 +1,3 @@
+"""What runs when?"""
+
+from __future__ import annotations

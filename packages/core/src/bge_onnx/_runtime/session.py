@@ -1,0 +1,240 @@
+"""One ONNX Runtime session: what is asked for is what runs, by name, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from bge_onnx.errors import InferenceError, InputValueError, ProviderError, UnsuitableModelError
+
+Provider: TypeAlias = str | tuple[str, Mapping[str, Any]]
+ProviderSpec: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+Outputs: TypeAlias = Mapping[str, npt.NDArray[np.floating[Any]]]
+
+CPU: ProviderSpec = ("CPUExecutionProvider", ())
+
+# Alternatives in order of preference: the first whose names a graph all has is used.
+TOKEN_OUTPUTS = (("last_hidden_state",), ("token_embeddings",))
+LOGIT_OUTPUTS = (("logits",),)
+M3_OUTPUTS = (("dense_vecs", "sparse_vecs", "colbert_vecs"),)
+DENSE_OUTPUTS = (("dense_vecs",),)
+
+_DTYPES: Mapping[str, type[np.integer[Any]]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+# Older versions of ONNX Runtime crash on a file that holds matrices in the kernels' own layout.
+PREPACKS = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 32)
+
+_QUIET = 3  # errors only: a library does not write to its user's terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSpec:
+    """What decides whether two sessions are interchangeable.
+
+    Attributes:
+        path: The ONNX file.
+        stamp: Its size and modification time, so that a replaced file is another session.
+        outputs: Alternatives of output names, in order of preference.
+        providers: Execution providers in order of preference.
+        optimised: The file was saved by ONNX Runtime after its own optimisation for this very CPU.
+    """
+
+    path: Path
+    stamp: tuple[int, int]
+    outputs: tuple[tuple[str, ...], ...]
+    providers: tuple[ProviderSpec, ...] = (CPU,)
+    optimised: bool = False
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the CPU is all that was asked for."""
+        return cpu_only(self.providers)
+
+
+class Session:
+    """An open graph that is fed by input name and read by output name."""
+
+    def __init__(self, spec: SessionSpec, *, threads: int) -> None:
+        """Open the graph.
+
+        Raises:
+            ProviderError: A provider asked for is absent, or ONNX Runtime fell back to another one.
+            UnsuitableModelError: The file is no readable graph, or none with the inputs and outputs that are due.
+        """
+        self._session = _load(spec, threads=threads)
+        self.outputs = _outputs(self._session, spec)
+        self._dtypes = _input_dtypes(self._session, spec.path)
+        self._shrink = ort.RunOptions()
+        self._shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers that are active, the preferred one first."""
+        return tuple(self._session.get_providers())
+
+    def width(self, output: str) -> int | None:
+        """Size of an output's last axis, where the graph fixes it."""
+        shape = next(node.shape for node in self._session.get_outputs() if node.name == output)
+        return shape[-1] if shape and isinstance(shape[-1], int) else None
+
+    def run(self, feed: Mapping[str, npt.NDArray[np.int64]], *, shrink: bool = False) -> Outputs:
+        """The outputs by name.
+
+        Args:
+            feed: At least the inputs that the graph names; others are left out.
+            shrink: Give the memory of this run back afterwards, for runs far larger than usual.
+        """
+        inputs = {name: feed[name].astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
+        try:
+            values = self._session.run(self.outputs, inputs, self._shrink if shrink else None)
+        except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
+            shape = "x".join(map(str, feed["input_ids"].shape))
+            reason = first_line(error)
+            msg = f"ONNX Runtime failed on {shape} tokens: {reason}; a smaller token_budget needs less memory"
+            raise InferenceError(msg) from error
+        return dict(zip(self.outputs, values, strict=True))
+
+
+def session_options(*, threads: int) -> ort.SessionOptions:
+    """Options shared by every session of the package.
+
+    Threads never spin between runs, because that burns the CPU quota that a container's next batch needs; within a run
+    of several threads they do, since waking one takes longer than most operators of a short text. Memory patterns are
+    off, because they would keep one arena layout for every batch shape ever seen.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False
+    options.log_severity_level = _QUIET
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+def save_optimised(source: Path, target: Path, *, data: str) -> None:
+    """Write the graph as ONNX Runtime optimises it for this CPU, with the matrices as its kernels read them.
+
+    Args:
+        source: The graph to optimise.
+        target: The file to write.
+        data: Name of the file beside it that takes the tensors.
+
+    Raises:
+        OSError: The files cannot be written, or the graph cannot be loaded; ONNX Runtime does not tell these apart.
+    """
+    options = session_options(threads=1)
+    options.optimized_model_filepath = str(target)
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", data)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    options.add_session_config_entry("session.save_external_prepacked_constant_initializers", str(int(PREPACKS)))
+    try:
+        ort.InferenceSession(str(source), options, providers=[CPU[0]])
+    except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
+        raise OSError(first_line(error)) from error
+
+
+def provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, ...]:
+    """Providers in one hashable form; None stands for the CPU.
+
+    Args:
+        providers: Names, or pairs of a name and its options, in order of preference.
+
+    Raises:
+        InputValueError: The list is empty or a bare string.
+        ProviderError: One of them is not part of this ONNX Runtime; the message names those that are.
+    """
+    if providers is None:
+        return (CPU,)
+    if isinstance(providers, str) or not providers:
+        msg = f"providers must be a list of ONNX Runtime provider names, got {providers!r}; pass None for the CPU"
+        raise InputValueError(msg)
+    specs = tuple(map(_provider_spec, providers))
+    available = ort.get_available_providers()
+    for name, _ in specs:
+        if name not in available:
+            msg = (
+                f"{name} is not part of the installed ONNX Runtime, which has {', '.join(available)}; "
+                "install the onnxruntime build that has it, or leave providers= out for the CPU"
+            )
+            raise ProviderError(msg)
+    return specs
+
+
+def cpu_only(providers: Sequence[ProviderSpec]) -> bool:
+    """Whether these providers are the CPU alone, whatever its options."""
+    return all(name == CPU[0] for name, _ in providers)
+
+
+def _provider_spec(provider: object) -> ProviderSpec:
+    match provider:
+        case str():
+            return provider, ()
+        case (str() as name, Mapping() as settings):
+            return name, tuple(sorted((str(key), str(value)) for key, value in settings.items()))
+    msg = f"a provider must be a name or a pair of a name and a dict of its options, got {provider!r}"
+    raise InputValueError(msg)
+
+
+def _load(spec: SessionSpec, *, threads: int) -> ort.InferenceSession:
+    options = session_options(threads=threads)
+    if spec.optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    providers = [(name, dict(settings)) for name, settings in spec.providers]
+    names = [name for name, _ in spec.providers]
+    try:
+        session = ort.InferenceSession(str(spec.path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
+        if not spec.on_cpu:
+            msg = f"ONNX Runtime could not start {spec.path} on {', '.join(names)}: {first_line(error)}"
+            raise ProviderError(msg) from error
+        msg = f"ONNX Runtime could not load {spec.path}: {first_line(error)}"
+        raise UnsuitableModelError(msg) from error
+    active = session.get_providers()
+    if active[0] != names[0] or not set(names) <= set(active):
+        msg = (
+            f"{', '.join(names)} was asked for, but ONNX Runtime fell back to {', '.join(active)}; "
+            "its driver or libraries do not load here: repair them, or leave providers= out for the CPU"
+        )
+        raise ProviderError(msg)
+    return session
+
+
+def first_line(error: Exception) -> str:
+    """What a message of many lines says first."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _outputs(session: ort.InferenceSession, spec: SessionSpec) -> list[str]:
+    names = {node.name for node in session.get_outputs()}
+    for alternative in spec.outputs:
+        if names.issuperset(alternative):
+            return list(alternative)
+    due = " or ".join("+".join(alternative) for alternative in spec.outputs)
+    other = "Embedder" if spec.outputs == LOGIT_OUTPUTS else "Reranker"
+    msg = (
+        f"{spec.path} has the outputs {', '.join(sorted(names))}, but {due} is due; open it with the {other} if it is "
+        "one, or export it with these names"
+    )
+    raise UnsuitableModelError(msg)
+
+
+def _input_dtypes(session: ort.InferenceSession, path: Path) -> dict[str, type[np.integer[Any]]]:
+    nodes = session.get_inputs()
+    unknown = sorted({node.name for node in nodes} - _INPUTS)
+    if unknown:
+        msg = f"{path} asks for the inputs {', '.join(unknown)}, which no BGE encoder has; export it without them"
+        raise UnsuitableModelError(msg)
+    fixed = next((node for node in nodes if any(isinstance(size, int) for size in node.shape)), None)
+    if fixed is not None:
+        shape = "x".join(map(str, fixed.shape))
+        msg = f"{path} takes {fixed.name} of the fixed shape {shape}; export it with dynamic batch and sequence axes"
+        raise UnsuitableModelError(msg)
+    return {node.name: _DTYPES.get(node.type, np.int64) for node in nodes}

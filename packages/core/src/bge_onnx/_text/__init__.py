@@ -1,0 +1,3 @@
+"""What does the model read?"""
+
+from __future__ import annotations
