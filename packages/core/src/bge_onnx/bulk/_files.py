@@ -110,7 +110,6 @@ def embed_files(
         truncate = settings.get("truncate", "warn")
         identity = {
             "model": embedder.spec.name,
-            "fingerprint": embedder.fingerprint,
             "precision": settings.get("precision", "fp32"),
             "role": role,
             "sparse": sparse,
@@ -120,6 +119,7 @@ def embed_files(
             "too_long": "bad row" if truncate == "error" else "cut",
             "part_rows": part_rows,
             "inputs": [[each.name, each.format] for each in found],
+            "fingerprint": embedder.fingerprint,
         }
         run = Run(
             embedder=embedder,

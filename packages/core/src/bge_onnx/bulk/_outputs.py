@@ -19,6 +19,9 @@ from bge_onnx.bulk._columns import fixed_size_list, sparse_struct
 from bge_onnx.bulk._parts import Part, PartFiles, Parts
 from bge_onnx.errors import InputValueError
 
+# Hardly a component of a vector occurs twice: a dictionary of them costs time and saves nothing.
+_WRITING: Mapping[str, Any] = {"use_dictionary": False}
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -69,7 +72,8 @@ class ParquetOutput:
 
     def part_files(self, answers: Answers) -> PartFiles:
         table = self._table(answers)
-        return {".parquet": lambda file: parquet().write_table(table, file, row_group_size=max(1, len(table)))}
+        rows = max(1, len(table))
+        return {".parquet": lambda file: parquet().write_table(table, file, row_group_size=rows, **_WRITING)}
 
     def assemble(self, parts: Parts, made: Sequence[Part]) -> None:
         pq = parquet()
@@ -78,7 +82,7 @@ class ParquetOutput:
             writer = None
             for part in made:
                 table = pq.read_table(parts.path(part, ".parquet"), use_threads=False)
-                writer = writer or pq.ParquetWriter(file, table.schema)
+                writer = writer or pq.ParquetWriter(file, table.schema, **_WRITING)
                 if len(table):
                     writer.write_table(table, row_group_size=len(table))
             if writer is not None:
