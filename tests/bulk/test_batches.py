@@ -177,10 +177,6 @@ def test_nothing_is_imported_that_is_not_needed() -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra() -> None:
-    program = (
-        "import sys\n"
-        "sys.modules['pyspark'] = None\n"
-        "import bge_onnx.bulk.spark\n"
-    )
+    program = "import sys\nsys.modules['pyspark'] = None\nimport bge_onnx.bulk.spark\n"
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert "Spark frames need the package pyspark; install it with: pip install 'bge-onnx[spark]'" in done.stderr

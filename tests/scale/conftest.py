@@ -52,9 +52,7 @@ def java() -> str:
 
 
 @pytest.fixture(scope="session")
-def spark(
-    java: str, paths: str, tmp_path_factory: pytest.TempPathFactory, scratch_cache: Path
-) -> Iterator[Any]:
+def spark(java: str, paths: str, tmp_path_factory: pytest.TempPathFactory, scratch_cache: Path) -> Iterator[Any]:
     """A session on two executors of one core each, processes of their own as on a cluster."""
     sql = needed("pyspark.sql")
     needed("pandas")

@@ -80,7 +80,9 @@ def test_sparse_vectors(spark: Any, texts: list[str], tiny_m3: Path) -> None:
 def test_rerank_logits(spark: Any, texts: list[str], tiny_reranker: Path) -> None:
     from bge_onnx.bulk.spark import rerank_column
 
-    frame = spark.createDataFrame([(i, "panda", text) for i, text in enumerate(texts[:40])], "id int, q string, p string")
+    frame = spark.createDataFrame(
+        [(i, "panda", text) for i, text in enumerate(texts[:40])], "id int, q string, p string"
+    )
     frame = frame.coalesce(1)
     rows = rerank_column(frame, tiny_reranker, query="q", passage="p").collect()
     with Reranker(tiny_reranker, threads=THREADS) as reranker:

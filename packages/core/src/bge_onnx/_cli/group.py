@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
         """As click does, with the nearest name where there is no such command."""
         if args and not args[0].startswith("-") and args[0] not in self._commands_in:
             near = difflib.get_close_matches(args[0], self._commands_in, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self._commands_in)}."
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self._commands_in)}"
             ctx.fail(f"no such command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 

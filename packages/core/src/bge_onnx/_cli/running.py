@@ -13,7 +13,7 @@ import click
 
 from bge_onnx.errors import BGEError
 
-ERROR, USAGE, INTERRUPTED = 1, 2, 130
+ERROR, INTERRUPTED = 1, 130
 
 # Arguments of the library that are options here: messages speak of the former.
 _OPTIONS = (
@@ -37,7 +37,8 @@ def run(application: click.Group, arguments: Sequence[str] | None) -> int:
             args=None if arguments is None else list(arguments), prog_name="bge-onnx", standalone_mode=False
         )
     except click.ClickException as error:
-        error.show()
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "bge-onnx"
+        click.echo(f"error: {error.format_message().rstrip('.')}; {command} --help shows the usage", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -88,9 +88,7 @@ def embed_column(
         InputValueError: `column` is not there, or a new column is there already.
         InputTypeError: A column's name is no str.
     """
-    add = EmbedBatches(
-        model, column=column, into=into, sparse_into=sparse_into, role=role, nulls=nulls, **settings
-    )
+    add = EmbedBatches(model, column=column, into=into, sparse_into=sparse_into, role=role, nulls=nulls, **settings)
     added = {name: kind for name, kind in ((into, _VECTOR), (sparse_into, _SPARSE)) if name is not None}
     return _over_batches(frame, add, reads=[column], added=added)
 
@@ -262,9 +260,7 @@ def _located(add: EmbedBatches | RerankBatches) -> EmbedBatches | RerankBatches:
 def _for_spark(batch: Foreign) -> Foreign:
     """Spark knows lists, but none of a fixed size."""
     pa = pyarrow()
-    columns = [
-        plain_list(column) if pa.types.is_fixed_size_list(column.type) else column for column in batch.columns
-    ]
+    columns = [plain_list(column) if pa.types.is_fixed_size_list(column.type) else column for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
