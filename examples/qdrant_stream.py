@@ -1,8 +1,8 @@
 """A corpus of any size into Qdrant: bounded memory, and a program that was killed goes on where it was.
 
-`python examples/qdrant_stream.py corpus.jsonl` embeds {"id": ..., "text": ...} lines into a folder, or into a server with
-`--url`. A point's id is made of the row's own id, so a row that is written twice is there once; what has been written is
-read from the collection itself, so there is no second book to keep.
+`python examples/qdrant_stream.py corpus.jsonl` embeds {"id": ..., "text": ...} lines into a folder, or into a server
+with `--url`. A point's id is made of the row's own id, so a row that is written twice is there once; what has been
+written is read from the collection itself, so there is no second book to keep.
 """
 
 from __future__ import annotations

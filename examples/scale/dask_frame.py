@@ -1,7 +1,7 @@
 """Dask: every partition is one batch, on as many workers as the cluster has.
 
-`python examples/scale/dask_frame.py` needs `pip install 'bge-onnx[bulk]' 'dask[dataframe]'`. Give each worker one thread
-(`dask worker --nthreads 1`) and `threads=` the CPUs it may use: the model brings its own.
+`python examples/scale/dask_frame.py` needs `pip install 'bge-onnx[bulk]' 'dask[dataframe]'`. Give each worker one
+thread (`dask worker --nthreads 1`) and `threads=` the CPUs it may use: the model brings its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Ray: a Parquet folder in, a Parquet folder with vectors out, by a pool of actors.
 
-`python examples/scale/ray_job.py corpus/ vectors/ --actors 2 --cpus 4` needs `pip install 'bge-onnx[ray]'` on every node.
+`python examples/scale/ray_job.py corpus/ vectors/ --actors 2 --cpus 4` needs `pip install 'bge-onnx[ray]'` on every
+node.
 """
 
 from __future__ import annotations

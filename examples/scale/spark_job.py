@@ -1,7 +1,8 @@
 """Spark: a Parquet folder in, a Parquet folder with vectors out.
 
-`spark-submit examples/scale/spark_job.py corpus/ vectors/` needs `pip install 'bge-onnx[spark]'` on driver and executors.
-A machine's executors share the weights' memory; give a task the CPUs it shall use with `--conf spark.task.cpus=4`.
+`spark-submit examples/scale/spark_job.py corpus/ vectors/` needs `pip install 'bge-onnx[spark]'` on driver and
+executors. A machine's executors share the weights' memory; give a task the CPUs it shall use with
+`--conf spark.task.cpus=4`.
 """
 
 from __future__ import annotations

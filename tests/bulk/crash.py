@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bge_onnx.bulk import embed_files
@@ -48,36 +48,29 @@ def die_at(point: int) -> None:
 
 def main(model: str, source: str, outs: list[str]) -> int:
     """How many crash points were tried; fails at the first whose outcome differs."""
-    tried = 0
-    for name in outs:
-        whole, folder = Path(name).absolute(), Path("again").absolute()
-        (folder / "x").parent.mkdir(exist_ok=True)
+    return sum(crash_everywhere(model, source, name) for name in outs)
 
-        def embed(out: Path) -> None:
-            embed_files(model, source, out, part_rows=PART_ROWS, on_error="skip")
 
-        reference = Path("whole")
-        reference.mkdir(exist_ok=True)
-        assert run_in_child(lambda: embed(reference / whole.name)) == 0
-        expected = contents(reference)
-        for point in range(1, 1000):
+def crash_everywhere(model: str, source: str, name: str) -> int:
+    """How many crash points one output has."""
 
-            def crash(at: int = point, out: Path = folder / whole.name) -> None:
-                die_at(at)
-                embed(out)
+    def embed(folder: Path, *, crash_at: int = 0) -> None:
+        if crash_at:
+            die_at(crash_at)
+        embed_files(model, source, folder / name, part_rows=PART_ROWS, on_error="skip")
 
-            ended = run_in_child(crash)
-            if ended == 0:
-                break
-            assert ended == -signal.SIGKILL, ended
-            assert run_in_child(lambda: embed(folder / whole.name)) == 0, f"{whole.name}: cannot go on after {point}"
-            assert contents(folder) == expected, f"{whole.name}: other files after a crash at {point}"
-            tried += 1
-            shutil.rmtree(folder)
-            folder.mkdir()
-        shutil.rmtree(folder)
-        shutil.rmtree(reference)
-    return tried
+    reference = Path(f"{name} without a crash").absolute()
+    assert run_in_child(partial(embed, reference)) == 0
+    expected = contents(reference)
+    for point in range(1, 1000):
+        folder = Path(f"{name} at {point}").absolute()
+        ended = run_in_child(partial(embed, folder, crash_at=point))
+        if ended == 0:
+            return point - 1
+        assert ended == -signal.SIGKILL, ended
+        assert run_in_child(partial(embed, folder)) == 0, f"cannot go on: {folder.name}"
+        assert contents(folder) == expected, f"other files: {folder.name}"
+    raise AssertionError(f"{name}: there is no end to it")
 
 
 if __name__ == "__main__":

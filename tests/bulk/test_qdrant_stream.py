@@ -50,9 +50,7 @@ def test_a_killed_program_goes_on_and_every_row_is_there_once(tiny_embedder: Pat
     client.close()
 
 
-def test_rows_are_read_only_as_fast_as_they_are_written(
-    tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_read_only_as_fast_as_they_are_written(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, written, most = 0, 0, 0
     client = QdrantClient(":memory:")
     upsert = client.upsert

@@ -1,24 +1,42 @@
 from __future__ import annotations
 
-import subprocess
+import io
 import sys
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from bge_onnx._cli.running import run
+from bge_onnx.cli import application
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
 
 
 @pytest.fixture
-def bge(tmp_path: Path) -> Run:
-    """Runs `python -m bge_onnx` as a shell would, in an empty folder."""
+def bge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line in an empty folder, without the second that a new interpreter takes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
-    def run(*arguments: object, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bge_onnx", *map(str, arguments)]
-        done = subprocess.run(command, cwd=tmp_path, input=stdin, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+    def command(*arguments: object, stdin: str = "", code: int = 0) -> Done:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        capsys.readouterr()
+        ended = run(application, [*map(str, arguments)])
+        printed = capsys.readouterr()
+        assert ended == code, printed.err
+        assert "Traceback" not in printed.err
+        return Done(printed.out, printed.err)
 
-    return run
+    return command

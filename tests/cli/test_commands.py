@@ -19,7 +19,7 @@ from tests.cli.conftest import Run
 TEXTS = sentences(20)
 
 
-def test_help_names_every_command_and_imports_none(bge: Run) -> None:
+def test_help_names_every_command_and_imports_none() -> None:
     program = (
         "import sys\n"
         "from bge_onnx.cli import main\n"
@@ -40,12 +40,18 @@ def test_every_command_explains_itself(name: str, bge: Run) -> None:
     assert COMMANDS[name][1].split()[0] in done.stdout
 
 
-def test_the_installed_program_is_the_same(bge: Run) -> None:
-    program = shutil.which("bge-onnx", path=str(Path(sys.executable).parent))
-    if program is None:
-        pytest.skip("bge-onnx is not installed in this environment")
-    done = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
-    assert done.stdout == bge("--version").stdout
+@pytest.mark.parametrize("program", ["module", "script"])
+def test_a_program_leaves_with_the_exit_code_and_without_a_traceback(program: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bge_onnx"]
+    if program == "script":
+        installed = shutil.which("bge-onnx", path=str(Path(sys.executable).parent))
+        if installed is None:
+            pytest.skip("bge-onnx is not installed in this environment")
+        command = [installed]
+    done = subprocess.run([*command, "cache", "--nosuch"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: No such option")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -55,7 +61,7 @@ def test_the_installed_program_is_the_same(bge: Run) -> None:
         (["embed", "a.jsonl"], 2, "Missing option '--out'"),
         (["embed", "a.jsonl", "--out", "o.npy", "--role", "passage"], 2, "'passage' is not one of"),
         (["embed", "nosuch.jsonl", "--out", "o.npy"], 1, "there is no file 'nosuch.jsonl'"),
-        (["embed", "a.dat", "--out", "o.npy"], 1, "pass --format as one of"),
+        (["embed", "a.dat", "--out", "o.npy"], 1, "pass --format jsonl, or which of text, jsonl, csv, tsv, parquet it is"),
         (["embed", "a.jsonl", "--out", "o.npy", "--model", "BAAI/bge-smal-en-v1.5"], 1, "did you mean"),
         (["embed", "a.jsonl", "--out", "o.npy", "--part-rows", "0"], 1, "part_rows must be a whole number"),
         (["pull", "nosuch"], 1, "no model named 'nosuch'"),
@@ -119,8 +125,7 @@ def test_doctor_finds_packages_that_overwrite_each_other(
     clash = tmp_path / "site" / "onnxruntime_gpu-1.0.dist-info"
     clash.mkdir(parents=True)
     (clash / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.0\n")
-    path = Path(sys.modules["bge_onnx"].__file__ or "").parents[1]
-    monkeypatch.setenv("PYTHONPATH", f"{path}:{clash.parent}")
+    monkeypatch.syspath_prepend(str(clash.parent))
     sick = bge("doctor", code=1).stdout
     assert "!! packages" in sick
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in sick

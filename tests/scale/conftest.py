@@ -40,7 +40,7 @@ def paths() -> str:
 
 @pytest.fixture(scope="session")
 def java() -> str:
-    program = shutil.which("java") or os.path.join(os.environ.get("JAVA_HOME", "/nowhere"), "bin", "java")
+    program = shutil.which("java") or str(Path(os.environ.get("JAVA_HOME", "/nowhere"), "bin", "java"))
     try:
         told = subprocess.run([program, "-version"], capture_output=True, text=True, check=True).stderr
     except (OSError, subprocess.CalledProcessError):
@@ -52,7 +52,12 @@ def java() -> str:
 
 
 @pytest.fixture(scope="session")
-def spark(java: str, paths: str, tmp_path_factory: pytest.TempPathFactory, scratch_cache: Path) -> Iterator[Any]:
+def spark(
+    java: str,  # noqa: ARG001
+    paths: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    scratch_cache: Path,
+) -> Iterator[Any]:
     """A session on two executors of one core each, processes of their own as on a cluster."""
     sql = needed("pyspark.sql")
     needed("pandas")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from bge_onnx._cli import options
@@ -32,7 +30,7 @@ def command(cache_dir: str | None, as_json: bool) -> None:
             hint = f"; {finding.advice}" if finding.advice else ""
             click.echo(f"{_MARKS[finding.state]}{finding.what.ljust(width)}  {finding.says}{hint}")
     if problems:
-        sys.exit(ERROR)
+        click.get_current_context().exit(ERROR)
 
 
 def _public(finding: Finding) -> dict[str, str]:

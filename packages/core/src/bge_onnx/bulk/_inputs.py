@@ -119,6 +119,6 @@ def _format(name: str) -> Format:
         return "text"
     found = _suffix(name)
     if found is None:
-        msg = f"{name!r} does not tell its format; pass format as one of {', '.join(map(repr, get_args(Format)))}"
+        msg = f"{name!r} does not tell its format; pass format='jsonl', or which of {', '.join(get_args(Format))} it is"
         raise InputValueError(msg)
     return found

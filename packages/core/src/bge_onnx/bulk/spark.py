@@ -7,8 +7,8 @@ How weights reach the executors:
 
 - from a folder that every machine sees: `model="/mnt/models/bge-small-en-v1.5"`;
 - with the job: `spark-submit --archives bge.zip#bge`, or `sc.addArchive("bge.zip#bge")`, and `model="sparkfiles:bge"`;
-- from the hub, by name: one process of a machine downloads into the cache, the others wait for it. `bge-onnx pull` fills
-  the cache beforehand.
+- from the hub, by name: one process of a machine downloads into the cache, the others wait for it. `bge-onnx pull`
+  fills the cache beforehand.
 
 Needs `pip install 'bge-onnx[spark]'` on the driver and the executors.
 """
