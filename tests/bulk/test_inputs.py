@@ -79,11 +79,13 @@ def test_every_format_gives_the_vectors_of_the_core(
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
 def test_ids_come_from_the_column_that_is_named(name: str, tiny_embedder: Path, tmp_path: Path) -> None:
     path = tmp_path / name
-    write = {".csv": write_csv, ".parquet": lambda p, t: write_parquet(p, [*t])}.get(path.suffix)
-    if write is None:
-        write_jsonl(path, TEXTS, ids=range(len(TEXTS)))
-    else:
-        write(path, TEXTS)
+    match path.suffix:
+        case ".csv":
+            write_csv(path, TEXTS)
+        case ".parquet":
+            write_parquet(path, [*TEXTS])
+        case _:
+            write_jsonl(path, TEXTS, ids=range(len(TEXTS)))
     embed(tiny_embedder, path, tmp_path / "out.parquet", id_column="doc_id")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table["id"].to_pylist() == [str(i) for i in range(len(TEXTS))]

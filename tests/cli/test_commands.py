@@ -61,7 +61,11 @@ def test_a_program_leaves_with_the_exit_code_and_without_a_traceback(program: st
         (["embed", "a.jsonl"], 2, "Missing option '--out'"),
         (["embed", "a.jsonl", "--out", "o.npy", "--role", "passage"], 2, "'passage' is not one of"),
         (["embed", "nosuch.jsonl", "--out", "o.npy"], 1, "there is no file 'nosuch.jsonl'"),
-        (["embed", "a.dat", "--out", "o.npy"], 1, "pass --format jsonl, or which of text, jsonl, csv, tsv, parquet it is"),
+        (
+            ["embed", "a.dat", "--out", "o.npy"],
+            1,
+            "pass --format jsonl, or which of text, jsonl, csv, tsv, parquet it is",
+        ),
         (["embed", "a.jsonl", "--out", "o.npy", "--model", "BAAI/bge-smal-en-v1.5"], 1, "did you mean"),
         (["embed", "a.jsonl", "--out", "o.npy", "--part-rows", "0"], 1, "part_rows must be a whole number"),
         (["pull", "nosuch"], 1, "no model named 'nosuch'"),

@@ -96,7 +96,9 @@ def test_sparse_vectors_and_rerank_logits(
     ranked = rerank_column(dataset, tiny_reranker, query="text", passage="text").take_all()
     with Reranker(tiny_reranker, threads=1) as reranker:
         expected = reranker.score([(text, text) for text in texts[:30]])
-    assert np.array_equal(np.float32([row["logit"] for row in sorted(ranked, key=lambda row: row["id"])]), expected)
+    assert np.array_equal(
+        np.array([row["logit"] for row in sorted(ranked, key=lambda row: row["id"])], np.float32), expected
+    )
 
 
 def test_a_killed_actor_loses_and_doubles_nothing(

@@ -52,8 +52,7 @@ def test_queries_int8_and_nulls(spark: Any, texts: list[str], tiny_embedder: Pat
 
     frame = frame_of(spark, texts[:20], partitions=1)
     holes = frame.union(spark.createDataFrame([(99, None)], "id int, text string"))
-    settings = {"role": "query", "nulls": "keep", "precision": "int8"}
-    rows = embed_column(holes, tiny_embedder, **settings).collect()
+    rows = embed_column(holes, tiny_embedder, role="query", nulls="keep", precision="int8").collect()
     (null,) = [row for row in rows if row.id == 99]
     assert null.vector is None
     with Embedder(tiny_embedder, threads=THREADS, precision="int8") as embedder:
@@ -87,7 +86,7 @@ def test_rerank_logits(spark: Any, texts: list[str], tiny_reranker: Path) -> Non
     rows = rerank_column(frame, tiny_reranker, query="q", passage="p").collect()
     with Reranker(tiny_reranker, threads=THREADS) as reranker:
         expected = reranker.score([("panda", text) for text in texts[:40]])
-    assert np.array_equal(np.float32([row.logit for row in sorted(rows, key=lambda row: row.id)]), expected)
+    assert np.array_equal(np.array([row.logit for row in sorted(rows, key=lambda row: row.id)], np.float32), expected)
 
 
 def test_a_killed_executor_loses_and_doubles_nothing(
@@ -132,7 +131,9 @@ def test_a_transformer_in_a_pipeline_is_saved_and_loaded(
     with Embedder(tiny_embedder, threads=THREADS, precision="int8") as embedder:
         assert_same(rows, by_partition(frame, embedder.embed_documents), column="v")
     with Reranker(tiny_reranker, threads=THREADS) as reranker:
-        assert np.array_equal(np.float32([row.logit for row in rows]), reranker.score([(t, t) for t in texts[:30]]))
+        assert np.array_equal(
+            np.array([row.logit for row in rows], np.float32), reranker.score([(t, t) for t in texts[:30]])
+        )
     with pytest.raises(InputValueError, match="no model was set"):
         EmbedTransformer().transform(frame)
 

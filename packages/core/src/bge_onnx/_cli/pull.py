@@ -66,11 +66,11 @@ def command(
         folder = files.folder if target is None else _copy(files, Path(target).expanduser().absolute() / _short(spec))
         if prepare:
             _open(spec, precision=precision, cache_dir=cache_dir, sources=sources)
+        stored = sum(path.stat().st_size for path in files.folder.rglob("*") if path.is_file())
         facts = {"model": spec.name, "precision": precision, "folder": str(folder), "source": files.source}
-        facts["bytes"] = sum(path.stat().st_size for path in files.folder.rglob("*") if path.is_file())
-        pulled.append(facts)
+        pulled.append({**facts, "bytes": stored})
         if not as_json:
-            click.echo(f"{spec.name} ({precision}): {size(facts['bytes'])} in {folder}, from {files.source}")
+            click.echo(f"{spec.name} ({precision}): {size(stored)} in {folder}, from {files.source}")
     if as_json:
         echo_json(pulled)
 

@@ -76,10 +76,14 @@ def find_inputs(names: object, *, format: Format | None = None) -> list[Input]: 
 
 def _names(names: object) -> list[str]:
     several = names if isinstance(names, Sequence) and not isinstance(names, str | bytes) else [names]
-    if not all(isinstance(name, str | PathLike) for name in several):
-        msg = f"inputs must be paths or patterns, got {names!r}"
+    return [_name(name) for name in several]
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str | PathLike):
+        msg = f"inputs must be paths or patterns, got {name!r}"
         raise InputTypeError(msg)
-    return [str(fspath(name)) for name in several]
+    return str(fspath(name))
 
 
 def _expand(name: str) -> list[str]:

@@ -132,7 +132,7 @@ class Parts:
             ResumeError: It has changed since it was written.
         """
         name, _, expected = part.files[suffix]
-        path = self.folder / name
+        path = Path(self.folder, name)
         if sha256(path) != expected:
             msg = f"{path} has changed since it was written; remove it and run again"
             raise ResumeError(msg)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from bge_onnx.bulk._inputs import STDIN, Input
 from bge_onnx.bulk._lines import read_csv, read_jsonl, read_text
@@ -73,7 +73,7 @@ class Reading:
                 msg = f"{each.name} is a damaged gzip file ({error}); copy it anew"
                 raise InputValueError(msg) from error
 
-    def _lines(self, each: Input, file: IO[bytes]) -> Iterator[Record]:
+    def _lines(self, each: Input, file: BinaryIO) -> Iterator[Record]:
         match each.format:
             case "jsonl":
                 return read_jsonl(file, each.name, column=self._column, id_column=self._id_column)
@@ -84,7 +84,7 @@ class Reading:
                 return read_text(file, each.name, column=self._column, id_column=self._id_column)
 
 
-def _open(name: str, stack: ExitStack) -> tuple[IO[bytes] | None, IO[bytes]]:
+def _open(name: str, stack: ExitStack) -> tuple[BinaryIO | None, BinaryIO]:
     """The bytes on disk, whose position tells how far reading has come, and the bytes of the rows."""
     if name == STDIN:
         return None, sys.stdin.buffer
@@ -94,6 +94,8 @@ def _open(name: str, stack: ExitStack) -> tuple[IO[bytes] | None, IO[bytes]]:
         msg = f"{name} cannot be read ({error.strerror}); check the path and its permissions"
         raise InputValueError(msg) from error
     stack.callback(raw.close)
-    if name.lower().endswith(".gz"):
-        return raw, stack.enter_context(gzip.GzipFile(fileobj=raw))  # type: ignore[return-value]  # reads bytes as IO does
-    return raw, raw
+    if not name.lower().endswith(".gz"):
+        return raw, raw
+    unpacked = gzip.open(raw)
+    stack.callback(unpacked.close)
+    return raw, unpacked  # type: ignore[return-value]  # reads bytes as a BinaryIO does

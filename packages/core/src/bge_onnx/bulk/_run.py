@@ -82,7 +82,7 @@ class Run:
     def _answers(self, number: int, good: Sequence[tuple[int, Record]], encoded: Encoded) -> Answers:
         first = number * self.part_rows
         ids = [first + i for i, _ in good] if self.numbered else [record.id or "" for _, record in good]
-        return Answers(ids, encoded.vectors, encoded.sparse)  # type: ignore[arg-type]  # all of one kind
+        return Answers(ids, encoded.vectors, encoded.sparse)
 
     def _too_long(self, records: Sequence[Record]) -> dict[int, int]:
         """Tokens of each text over the limit, by position."""
