@@ -7,10 +7,12 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-_STARTED = time.time()
+Batch: TypeAlias = Any  # of pyarrow, or a dict of columns
+Embed: TypeAlias = Callable[[Batch], Batch]
 
 
 class Noted:
@@ -26,7 +28,7 @@ class Noted:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_made": None}
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, batch: Batch) -> Batch:
         began = time.perf_counter()
         embed = self._open()
         opened = time.perf_counter()
@@ -36,27 +38,27 @@ class Noted:
         Path(self.notes, f"{uuid.uuid4().hex}.json").write_text(json.dumps(note))
         return out
 
-    def over(self, batches: Any) -> Any:
+    def over(self, batches: Batch) -> Batch:
         """For Spark's mapInArrow, which knows no lists of a fixed size."""
         from bge_onnx.bulk.spark import _for_spark
 
         for batch in batches:
             yield _for_spark(self(batch))
 
-    def _open(self) -> Any:
+    def _open(self) -> Embed:
         if self._made is None:
             self._made = self._peer() if self.peer else self._ours()
         return self._made
 
-    def _ours(self) -> Any:
+    def _ours(self) -> Embed:
         from bge_onnx.bulk import EmbedBatches
-        from bge_onnx.bulk._batches import granted_cpus
+        from bge_onnx.bulk._granted import granted_cpus
 
         embed = EmbedBatches(self.model, precision=self.precision, threads=granted_cpus() or 1, truncate="silent")
         embed({"text": ["open"]})
         return embed
 
-    def _peer(self) -> Any:
+    def _peer(self) -> Embed:
         import torch
         from sentence_transformers import SentenceTransformer
 
@@ -65,7 +67,7 @@ class Noted:
         torch.set_num_threads(1)
         model = SentenceTransformer(self.model, device="cpu")
 
-        def embed(batch: Any) -> Any:
+        def embed(batch: Batch) -> Batch:
             vectors = model.encode(batch.column("text").to_pylist(), normalize_embeddings=True)
             return batch.append_column("vector", fixed_size_list(vectors))
 

@@ -3,8 +3,8 @@
     python benchmarks/plan.py                          # 100 million and 1 billion passages
     python benchmarks/plan.py --rows 5e7 --tokens 220 --rate 48 --cores 32
 
-The rate is passages a second and core of bge-small-en-v1.5 in fp32 at that length: `bge-onnx bench` prints docs/s of all
-cores for about 150 tokens. Larger models are taken to be slower by their arithmetic.
+The rate is passages a second and core of bge-small-en-v1.5 in fp32 at that length: `bge-onnx bench` prints docs/s of
+all cores for about 150 tokens. Larger models are taken to be slower by their arithmetic.
 """
 
 from __future__ import annotations

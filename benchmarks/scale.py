@@ -4,8 +4,8 @@
     .venv-scale/bin/python benchmarks/scale.py --rows 2000 --only core,ray
     .venv-scale/bin/python benchmarks/scale.py --peer FOLDER        # also sentence-transformers, in the same Spark UDF
 
-`--peer` needs sentence-transformers and torch in the same environment, and a folder that it can open. Every contender is
-a fresh process. Engines start before the clock, and one small job warms each worker.
+`--peer` needs sentence-transformers and torch in the same environment, and a folder that it can open. Every contender
+is a fresh process. Engines start before the clock, and one small job warms each worker.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _scale_workers import Noted
 from _texts import load_pool, mixed
+
+Frame: TypeAlias = Any  # of Spark or Ray
 
 ROWS = 512
 BATCH = 128
@@ -124,7 +126,7 @@ def spark(noted: Noted, rows: list[str], workers: int) -> float:
     session.sparkContext.setLogLevel("OFF")
     schema = "text string, vector array<float>"
 
-    def job(texts: list[str], slices: int) -> Any:
+    def job(texts: list[str], slices: int) -> Frame:
         frame = session.createDataFrame(session.sparkContext.parallelize([(t,) for t in texts], slices), "text string")
         return frame.mapInArrow(noted.over, schema)
 
@@ -145,7 +147,7 @@ def ray(noted: Noted, rows: list[str], workers: int) -> float:
     engine.init(num_cpus=workers, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
 
-    def job(texts: list[str], blocks: int) -> Any:
+    def job(texts: list[str], blocks: int) -> Frame:
         dataset = ray.data.from_items([{"text": text} for text in texts], override_num_blocks=blocks)
         return dataset.map_batches(
             Noted,

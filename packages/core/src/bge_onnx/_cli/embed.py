@@ -110,7 +110,7 @@ def command(
         cache_dir=cache_dir,
         sources=sources,
     )
-    settings = EmbedderSettings(**engine)
+    settings = EmbedderSettings(**engine)  # type: ignore[typeddict-item]  # the three it adds are optional
     if query_instruction is not None:
         settings["query_instruction"] = query_instruction
     if pooling is not None:

@@ -96,6 +96,6 @@ def _open(name: str, stack: ExitStack) -> tuple[BinaryIO | None, BinaryIO]:
     stack.callback(raw.close)
     if not name.lower().endswith(".gz"):
         return raw, raw
-    unpacked = gzip.open(raw)
+    unpacked = gzip.open(raw)  # noqa: SIM115  likewise
     stack.callback(unpacked.close)
     return raw, unpacked  # type: ignore[return-value]  # reads bytes as a BinaryIO does
