@@ -17,7 +17,7 @@ from bge_onnx import (
     get_model,
     list_models,
 )
-from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx._catalogue.resolve import resolve_model
 from bge_onnx._catalogue.spec import FileSpec, Task, WeightsSpec
 
 _EN = b"Represent this sentence for searching relevant passages: "

@@ -16,7 +16,7 @@ from bge_onnx import (
     add_model,
     get_model,
 )
-from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx._catalogue.resolve import resolve_model
 
 _BERT = {"model_type": "bert", "hidden_size": 384, "max_position_embeddings": 512, "architectures": ["BertModel"]}
 _XLMR = {

@@ -13,10 +13,9 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
-from bge_onnx._catalogue.registry import resolve_model
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
 from bge_onnx._repository.files import ModelFiles
-from bge_onnx._repository.search import fetch
+from bge_onnx._repository.locate import locate
 from bge_onnx._runtime.cpu import available_cpus
 from bge_onnx._runtime.engine import Engine, EngineSpec, Reader, Rows, engine
 from bge_onnx._runtime.plan import schedule
@@ -86,20 +85,25 @@ def open_model(
         query_instruction: Settles or overrides the model's query instruction.
     """
     providers = provider_specs(options.providers)
-    spec, folder = resolve_model(model, task=task, pooling=pooling, query_instruction=query_instruction)
-    limit = _limit(spec, options.max_length, default_length)
-    files = fetch(
-        spec,
-        "fp32" if options.precision == "int8" else options.precision,
-        folder=folder,
-        cache_dir=options.cache,
+    found = locate(
+        model,
+        task=task,
+        precision=options.precision,
+        file=options.file,
+        revision=options.revision,
+        cache=options.cache,
         sources=options.sources,
-        show_progress=options.show_progress,
+        progress=options.show_progress,
+        pooling=pooling,
+        query_instruction=query_instruction,
     )
+    spec, files, folder = found.spec, found.files, found.folder
+    limit = _limit(spec, options.max_length, default_length)
     on_cpu = cpu_only(providers)
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
-    graph = prepare_graph(files, answer=answer, precision=options.precision, cache_dir=options.cache, on_cpu=on_cpu)
+    precision = "int8" if options.precision == "int8" else files.precision
+    graph = prepare_graph(files, answer=answer, precision=precision, cache_dir=options.cache, on_cpu=on_cpu)
     stat = graph.path.stat()
     session = SessionSpec(
         path=graph.path,
@@ -116,7 +120,7 @@ def open_model(
         limit=limit,
         tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
         graph=graph.note,
-        arithmetic=arithmetic(answer, options.precision),
+        arithmetic=arithmetic(answer, precision),
         engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),
     )
 

