@@ -135,6 +135,7 @@ class Hub:
 
         def fetch(token: Token) -> str:
             finish_left_over(model, revision, file, folder.path, endpoint=self._endpoint, token=token, watch=watch)
+            watch.received = 0  # what was taken up may have been no good
             return str(
                 hf_hub_download(
                     model, file.path, revision=revision, endpoint=self._endpoint, token=token, **_silently(watch)
@@ -142,7 +143,6 @@ class Hub:
             )
 
         def run(token: Token) -> str:
-            watch.received = 0
             return watched(lambda: fetch(token), watch, size=file.size, on_disk=folder.partial)
 
         found = Path(self._asked(run, model, revision, file.path))
