@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.locate import locate
 from bge_onnx._repository.sources import SourceLike
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import Listing, RemoteFile
 from tests.core.fake_hub import COMMIT
 
 
@@ -145,3 +147,38 @@ def external_model(folder: Path) -> Path:
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return path
+
+
+class Shelf:
+    """A repository of one folder's files, which writes down what it was asked for; any process may use it."""
+
+    def __init__(self, folder: Path, *, name: str = "shelf", digests: bool = True) -> None:
+        self.folder = folder
+        self.name = name
+        self.digests = digests
+
+    @property
+    def delivered(self) -> list[str]:
+        """Paths of all files it delivered."""
+        log = self.folder.with_suffix(".log")
+        return log.read_text().splitlines() if log.exists() else []
+
+    def list_files(self, model: str, revision: str) -> Listing:
+        del model
+        held = files_of(self.folder)
+        files = (RemoteFile(path, len(held[path]), sha256(held[path]) if self.digests else None) for path in held)
+        return Listing(tuple(files), f"shelf-{revision[:4]}")
+
+    def fetch_file(self, model: str, commit: str, path: str, target: Path) -> None:
+        del model, commit
+        with self.folder.with_suffix(".log").open("a") as log:
+            log.write(f"{path}\n")
+        target.write_bytes((self.folder / path).read_bytes())
+
+
+def shelve(folder: Path, files: Mapping[str, bytes] = FILES, **settings: Any) -> Shelf:
+    """A `Shelf` with these files."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return Shelf(folder, **settings)

@@ -75,7 +75,7 @@ def identify(
         return _reranker(called, said, by_name)
     if found != task:
         raise UnsuitableModelError(f"{called} is an embedding model: open it with Embedder, it cannot rerank")
-    answers = _Answers(folder, said, known, by_name, by_content)
+    answers = _Answers(folder, name or str(folder), said, known, by_name, by_content)
     return answers.embedder(called, pooling, query_instruction)
 
 
@@ -103,12 +103,14 @@ class _Answers:
     def __init__(
         self,
         folder: Path,
+        place: str,
         said: Statement,
         known: Sequence[KnownModel],
         by_name: KnownModel | None,
         by_content: Callable[[], KnownModel | None],
     ) -> None:
         self._folder = folder
+        self._place = place
         self._said = said
         self._by_name = by_name
         self._origin = _first([named(last_part(said.origin or ""), known)], said)
@@ -120,7 +122,7 @@ class _Answers:
         said = self._said
         if not said.config and self._kin(by_origin=False) is None and None in (pooling, instruction):
             raise AmbiguousModelError(
-                f"{self._folder} has no config.json and no model's name: add the model's config.json, or pass "
+                f"{self._place} has no config.json and no model's name: add the model's config.json, or pass "
                 "pooling='cls' or 'mean' and query_instruction=, the words its authors put before a query"
             )
         settled_pooling = self._pooling(pooling)
@@ -137,7 +139,7 @@ class _Answers:
         dimension = dimension or _output_width(self._folder)
         if dimension is None:
             raise AmbiguousModelError(
-                f"{self._folder} does not say how long its vectors are (no hidden_size in config.json); pass a "
+                f"{self._place} does not say how long its vectors are (no hidden_size in config.json); pass a "
                 "ModelSpec with dimension="
             )
         self._origins["max_tokens"] = "folder" if said.max_tokens is not None else "catalogue" if entry else "default"
@@ -167,7 +169,7 @@ class _Answers:
             self._origins["pooling"] = "folder"
             return "cls"  # the head files mark a bge-m3
         raise AmbiguousModelError(
-            f"{self._folder} does not say how to pool (no 1_Pooling/config.json); pass pooling='cls' or pooling='mean'"
+            f"{self._place} does not say how to pool (no 1_Pooling/config.json); pass pooling='cls' or pooling='mean'"
         )
 
     def _instruction(self, argument: str | None) -> tuple[str, str]:
@@ -185,7 +187,7 @@ class _Answers:
         entry = self._kin(by_origin=True)
         if entry is None:
             raise AmbiguousModelError(
-                f"{self._folder} does not say which instruction its queries need (no query prompt in "
+                f"{self._place} does not say which instruction its queries need (no query prompt in "
                 "config_sentence_transformers.json); look it up where the model was trained, a fine-tuned BGE keeps "
                 "that of its base (see get_model), and pass query_instruction="
             )
