@@ -46,7 +46,9 @@ class FakeHub:
     """What the server holds, how it behaves, and what it was asked."""
 
     url: str
-    repositories: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)  # id -> commit -> path -> content
+    repositories: dict[str, dict[str, dict[str, bytes]]] = field(
+        default_factory=dict
+    )  # id -> commit -> path -> content
     refs: dict[tuple[str, str], str] = field(default_factory=dict)
     behaviour: Behaviour = "good"
     victims: str = ""  # only paths that end so are behaved badly about
@@ -56,7 +58,12 @@ class FakeHub:
     released: threading.Event = field(default_factory=threading.Event)
 
     def publish(
-        self, repository: str, files: Mapping[str, bytes], *, commit: str = COMMIT, revisions: tuple[str, ...] = ("main",)
+        self,
+        repository: str,
+        files: Mapping[str, bytes],
+        *,
+        commit: str = COMMIT,
+        revisions: tuple[str, ...] = ("main",),
     ) -> None:
         """Make files available as one commit, to which `revisions` point."""
         self.repositories.setdefault(repository, {})[commit] = dict(files)

@@ -336,7 +336,9 @@ class TestRepositoriesOfUsers:
         assert find(tiny_spec(), cache=cache, sources=[Mounted(tmp_path / "shelf")]).digests["model"] == sha256(MODEL)
         assert (tmp_path / "shelf" / "onnx" / "model.onnx").read_bytes() == MODEL
 
-    @pytest.mark.parametrize("bad", [b"", b"<html>log in</html>", MODEL[: len(MODEL) // 2], b"version https://git-lfs.g"])
+    @pytest.mark.parametrize(
+        "bad", [b"", b"<html>log in</html>", MODEL[: len(MODEL) // 2], b"version https://git-lfs.g"]
+    )
     def test_what_cannot_be_opened_never_enters(self, cache: Path, tmp_path: Path, bad: bytes) -> None:
         shelf = shelve(tmp_path / "shelf", {**FILES, "onnx/model.onnx": bad})
         with pytest.raises(WeightsError, match=r"shelf: model\.onnx"):
@@ -378,5 +380,3 @@ def test_the_environment_moves_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
     assert default_cache_dir() == tmp_path / "moved"
     monkeypatch.delenv("BGE_CACHE")
     assert default_cache_dir().name == "bge-onnx"
-
-

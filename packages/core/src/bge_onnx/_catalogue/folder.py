@@ -62,6 +62,7 @@ def read_statement(folder: Path, *, pooling: Pooling | None = None) -> Statement
     """
     path = folder / "config.json"
     config = read_object(path)
+    text(config, "model_type", path=path)
     _refuse_decoder(folder, config)
     query, passage = _prompts(folder)
     dense = _dense_widths(folder)

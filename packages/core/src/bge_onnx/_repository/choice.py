@@ -232,6 +232,5 @@ def _tokenizers(model: str, short: str) -> Iterator[str]:
         stem = PurePosixPath(model).stem
         yield from (f"{stem}-tokenizer.json", f"{short}-tokenizer.json")
     yield "tokenizer.json"
-    if model.startswith("onnx/"):
-        yield "onnx/tokenizer.json"
+    yield "onnx/tokenizer.json"
     yield from _TOKENIZERS[1:]

@@ -260,12 +260,13 @@ class _Finder:
         if form == "adapter":
             return  # its base says the rest
         try:
-            settle(pooling=self.pooling, query_instruction=self.query_instruction)
+            identity = settle(pooling=self.pooling, query_instruction=self.query_instruction)
         except AmbiguousModelError:
-            settle(pooling=self.pooling or "cls", query_instruction="")
+            identity = settle(pooling=self.pooling or "cls", query_instruction="")
             config = read_object(folder / "config.json")
             if not any(entry.fingerprint is not None and agrees(entry, config) for entry in known):
                 raise  # its weights will answer nothing either
+        settled(identity, task=self.task)
 
     def _identity(self, files: ModelFiles, name: str | None, known: Sequence[KnownModel]) -> Identity:
         return identify(
