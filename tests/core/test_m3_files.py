@@ -158,7 +158,7 @@ def test_data_behind_a_link_that_onnxruntime_refuses_is_read_all_the_same(folder
         pytest.skip(f"ONNX Runtime {ort.__version__} follows the link")
     assert_same(encode(folder, tmp_path / "two"), expected)
     # As for other devices and precisions, where the published graph itself is opened.
-    published = M3Embedder(folder, cache_dir=tmp_path / "two")._parts.model.files.paths["model"]
+    published = M3Embedder(folder, cache_dir=tmp_path / "two")._parts.model.found.files.paths["model"]
     assert not refuses(published)
 
 

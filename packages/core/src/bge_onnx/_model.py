@@ -13,10 +13,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
-from bge_onnx._catalogue.registry import resolve_model
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
-from bge_onnx._repository.files import ModelFiles
-from bge_onnx._repository.search import fetch
+from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task
+from bge_onnx._repository.locate import Located, locate
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.engine import Engine, EngineSpec, engine
@@ -30,21 +28,12 @@ from bge_onnx.settings import EngineSettings, ModelName, changed
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a user means by a model: its spec with the user's own settings applied, and the folder, if it is one."""
-
-    spec: ModelSpec
-    folder: Path | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """A model that is ready to compute.
 
     Attributes:
-        found: What it is.
-        files: Its verified files.
+        found: What it is, and its verified files.
         limit: The longest input in tokens, special tokens included.
         token_budget: The most padded tokens in a batch.
         tokenizer: Shared with every other model that reads with the same file.
@@ -53,8 +42,7 @@ class Opened:
         engine: Shared with every other model opened with the same settings.
     """
 
-    found: Found
-    files: ModelFiles
+    found: Located
     limit: int
     token_budget: int
     tokenizer: TextTokenizer
@@ -66,7 +54,7 @@ class Opened:
         """A sha256, hexadecimal, over the digests of the files and everything else that changes an answer."""
         spec = self.found.spec
         parts = {
-            "files": dict(sorted(self.files.digests.items())),
+            "files": dict(sorted(self.found.files.digests.items())),
             "precision": self.arithmetic,
             "limit": self.limit,
             "pooling": spec.pooling,
@@ -89,16 +77,47 @@ O = TypeVar("O", bound=HasOpened)  # noqa: E741
 
 
 def find(
-    model: ModelName | Found, *, task: Task, pooling: Pooling | None = None, query_instruction: str | None = None
-) -> Found:
-    """Find out what a user means, unless that is known already; see `resolve_model` for the errors."""
-    if isinstance(model, Found):
+    model: ModelName | Located,
+    settings: Mapping[str, Any],
+    *,
+    task: Task,
+    pooling: Pooling | None = None,
+    query_instruction: str | None = None,
+) -> Located:
+    """Find out what a user means and bring its files here, unless that is done already; see `locate` for the errors.
+
+    Args:
+        model: As the user named it, or what was found already.
+        settings: Complete.
+        task: What the model must be made for.
+        pooling: Settles or overrides the model's pooling.
+        query_instruction: Settles or overrides the model's query instruction.
+    """
+    if isinstance(model, Located):
         return model
-    return Found(*resolve_model(model, task=task, pooling=pooling, query_instruction=query_instruction))
+    return locate(
+        model,
+        task=task,
+        precision=settings["precision"],
+        file=settings["file"],
+        revision=settings["revision"],
+        cache=_cache(settings),
+        sources=settings["sources"],
+        progress=settings["show_progress"],
+        pooling=pooling,
+        query_instruction=query_instruction,
+    )
 
 
-def open_model(found: Found, settings: EngineSettings, *, answer: Answer, default_length: int | None = None) -> Opened:
-    """Fetch a model's files and open its engine.
+def _cache(settings: Mapping[str, Any]) -> Path | None:
+    folder = settings["cache_dir"]
+    return None if folder is None else Path(folder).expanduser()
+
+
+def open_model(
+    found: Located, settings: EngineSettings, *, answer: Answer, default_length: int | None = None
+) -> Opened:
+    """Open the engine of a model.
 
     Args:
         found: The model.
@@ -106,29 +125,19 @@ def open_model(found: Found, settings: EngineSettings, *, answer: Answer, defaul
         answer: What the graph must deliver.
         default_length: The limit in tokens where the user sets none; None for the model's own.
     """
-    spec = found.spec
+    spec, files = found.spec, found.files
     device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
     limit = _limit(spec, settings["max_length"], default_length)
-    precision = settings["precision"]
-    cache = None if settings["cache_dir"] is None else Path(settings["cache_dir"]).expanduser()
-    files = fetch(
-        spec,
-        "fp32" if precision == "int8" else precision,
-        folder=found.folder,
-        cache_dir=cache,
-        sources=settings["sources"],
-        show_progress=settings["show_progress"],
-    )
+    precision: Precision = "int8" if settings["precision"] == "int8" else files.precision
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
-    graph = prepare_graph(files, answer=answer, precision=precision, cache_dir=cache, on_cpu=device.is_cpu)
+    graph = prepare_graph(files, answer=answer, precision=precision, cache_dir=_cache(settings), on_cpu=device.is_cpu)
     stat = graph.path.stat()
     session = SessionSpec(
         path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
     )
     return Opened(
         found=found,
-        files=files,
         limit=limit,
         token_budget=settings["token_budget"] or device.token_budget,
         tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
@@ -161,7 +170,7 @@ class Model(Generic[O]):
     _settings_kind: ClassVar[type[Mapping[str, Any]]] = EngineSettings
 
     def __init__(
-        self, model: ModelName | Found, settings: Mapping[str, Any], open_parts: Callable[[Any, Any], O]
+        self, model: ModelName | Located, settings: Mapping[str, Any], open_parts: Callable[[Any, Any], O]
     ) -> None:
         """Open a model.
 
@@ -173,12 +182,14 @@ class Model(Generic[O]):
         self._settings = dict(settings)
         self._open_parts = open_parts
         self._lazy = Lazy(partial(open_parts, model, self._settings))
-        opened = self._lazy.get().model
-        self._found = opened.found
+        found = self._lazy.get().model.found
+        self._spec = found.spec
+        self._origins = dict(found.origins)
+        self._reference: ModelName = found.spec if found.folder is None else str(found.folder)
         self._owner = self._new_owner()
 
     def _new_owner(self) -> Owner:
-        return Owner(f"this {type(self).__name__} of {self._found.spec.name}")
+        return Owner(f"this {type(self).__name__} of {self._spec.name}")
 
     @property
     def _parts(self) -> O:
@@ -188,12 +199,13 @@ class Model(Generic[O]):
     @property
     def spec(self) -> ModelSpec:
         """What the model is: instructions, pooling, limits, licence."""
-        return self._found.spec
+        return self._spec
 
     @property
     def source(self) -> str:
-        """Where the weights came from."""
-        return self._parts.model.files.source
+        """Where the weights came from, and why these where there were several."""
+        files = self._parts.model.found.files
+        return f"{files.source}: {files.why}" if files.why else files.source
 
     @property
     def graph(self) -> str:
@@ -232,7 +244,7 @@ class Model(Generic[O]):
         Calls that are under way raise `ClosedError`; what has not begun is not computed.
         """
         self._owner.close()
-        self._lazy = Lazy(self._lazy.make)
+        self._lazy = Lazy(partial(self._open_parts, self._reference, self._settings))
 
     def __enter__(self) -> Self:
         return self
@@ -243,8 +255,11 @@ class Model(Generic[O]):
         self.close()
 
     def __repr__(self) -> str:
+        """What differs from the defaults, and who answered what a vector depends on where it was not the catalogue."""
         shown = "".join(f", {name}={value!r}" for name, value in changed(self._settings_kind, self._settings).items())
-        return f"{type(self).__name__}({self._found.spec.name!r}{shown})"
+        told = [f"{what} by {who}" for what, who in self._origins.items() if who not in ("catalogue", "argument")]
+        behind = f"  # {', '.join(told)}" if told else ""
+        return f"{type(self).__name__}({self._spec.name!r}{shown}){behind}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return copy.copy(self)
@@ -260,8 +275,8 @@ class Model(Generic[O]):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lazy = Lazy(partial(self._open_parts, self._found, self._settings))
+        self._lazy = Lazy(partial(self._open_parts, self._reference, self._settings))
         self._owner = self._new_owner()
 
 
-__all__ = ["Found", "HasOpened", "Model", "Opened", "find", "open_model"]
+__all__ = ["HasOpened", "Model", "Opened", "find", "open_model"]

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Protocol, Unpack
 import numpy as np
 
 from bge_onnx._heads.vectors import FloatArray, VectorHead
-from bge_onnx._model import Found, Model, Opened, find, open_model
+from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.pipeline import Head, Memory, Pipeline, in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_text, check_texts
@@ -81,14 +82,16 @@ class EmbedderParts:
         return self.passages
 
 
-def open_parts(model: ModelName | Found, settings: EmbedderSettings) -> EmbedderParts:
+def open_parts(model: ModelName | Located, settings: EmbedderSettings) -> EmbedderParts:
     """Open a model as an `Embedder`.
 
     Args:
         model: As the user named it, or what was found already.
         settings: Complete.
     """
-    found = find(model, task="embedding", pooling=settings["pooling"], query_instruction=settings["query_instruction"])
+    found = find(
+        model, settings, task="embedding", pooling=settings["pooling"], query_instruction=settings["query_instruction"]
+    )
     opened = open_model(found, settings, answer="vector")
     spec = found.spec
     _check_width(opened)
