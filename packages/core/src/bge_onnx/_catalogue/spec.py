@@ -9,7 +9,7 @@ Precision: TypeAlias = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 Pooling: TypeAlias = Literal["cls", "mean"]
 Task: TypeAlias = Literal["embedding", "reranking"]
 Head: TypeAlias = Literal["dense", "lexical", "colbert", "logit"]
-FileRole: TypeAlias = Literal["model", "data", "tokenizer", "sparse_linear", "colbert_linear"]
+FileRole: TypeAlias = Literal["model", "data", "tokenizer", "sparse_linear", "colbert_linear", "dense"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, helper
 
 from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm
@@ -76,20 +76,23 @@ class Graph:
     """A built model.
 
     Attributes:
-        model: The ONNX model; refers to its weights as external data.
-        weights: The weights by name, in the order in which they lie in the data file.
+        path: The ONNX model; its weights lie beside it.
         output: Name of the first output.
         sites: What the further outputs show, if they were asked for.
     """
 
-    model: bytes
-    weights: dict[str, npt.NDArray[np.generic]]
+    path: Path
     output: str
     sites: tuple[Site, ...]
 
 
 def build(
-    encoder: Encoder, rows: Rows, *, arithmetic: Callable[[Writer], Arithmetic] = Float32, watch: Collection[Place] = ()
+    encoder: Encoder,
+    rows: Rows,
+    folder: Path,
+    *,
+    arithmetic: Callable[[Writer], Arithmetic] = Float32,
+    watch: Collection[Place] = (),
 ) -> Graph:
     """Write the graph of an encoder.
 
@@ -98,19 +101,19 @@ def build(
         rows: "cls": the first row of every text, float32 (batch, hidden), as "sentence_embedding", not normalised; or
             what the classifier says about it, (batch, labels), as "logits". "tokens": all rows, (batch, sequence,
             hidden), as "last_hidden_state".
+        folder: An existing folder for the model and its weights; a model that is there is replaced.
         arithmetic: Multiplies in all layers, save in a last layer that computes the first row alone: that one is cheap
             and stays in float32.
         watch: Places where what `arithmetic` was fed becomes a further output.
     """
-    writer = Writer()
-    builder = _Builder(encoder, writer, arithmetic(writer))
-    output, extents = builder.whole(rows)
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, encoder.axes) for name in encoder.inputs]
-    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, extents)]
-    watched = {site: value for site, value in builder.fed.items() if site.place in watch}
-    outputs += [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in watched.values()]
-    model, weights = writer.finish(inputs, outputs)
-    return Graph(model, weights, output, tuple(watched))
+    with Writer(folder) as writer:
+        builder = _Builder(encoder, writer, arithmetic(writer))
+        output, extents = builder.whole(rows)
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, encoder.axes) for name in encoder.inputs]
+        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, extents)]
+        watched = {site: value for site, value in builder.fed.items() if site.place in watch}
+        outputs += [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in watched.values()]
+        return Graph(writer.finish(inputs, outputs), output, tuple(watched))
 
 
 class _Builder:
@@ -134,10 +137,11 @@ class _Builder:
 
     def whole(self, rows: Rows) -> tuple[str, list[str | int]]:
         batch, sequence = self._encoder.axes
-        *layers, last = enumerate(self._encoder.layers)
         values = self._embeddings()
-        for number, layer in layers:
-            values = self._layer(values, number, layer)
+        number = len(self._encoder.layers) - 1
+        for below, layer in enumerate(self._encoder.layers[:-1]):
+            values = self._layer(values, below, layer)
+        last = number, self._encoder.layers[-1]
         if rows == "tokens":
             self._writer.op("Reshape", self._layer(values, *last), self._as_texts)
             return self._writer.rename_last("last_hidden_state"), [batch, sequence, self._encoder.hidden]
@@ -164,9 +168,19 @@ class _Builder:
         attended = output("output", layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
         middle = self._norm(self._writer.op("Add", attended, rows), layer.attention_norm, f"{number}.attention_norm")
         raised = feed(middle, Site(number, "middle"))("up", layer.up.weight, layer.up.bias)
-        activated = self._writer.op("Gelu", raised, domain=MICROSOFT)
+        activated = self._activated(raised)
         lowered = feed(activated, Site(number, "activated"))("down", layer.down.weight, layer.down.bias)
         return self._norm(self._writer.op("Add", lowered, middle), layer.norm, f"{number}.norm")
+
+    def _activated(self, rows: str) -> str:
+        op = self._writer.op
+        match self._encoder.activation:
+            case "gelu":
+                return op("Gelu", rows, domain=MICROSOFT)
+            case "gelu_tanh":
+                return op("FastGelu", rows, domain=MICROSOFT)
+            case "relu":
+                return op("Relu", rows)
 
     def _attention(self, rows: Product, layer: Layer) -> str:
         op, heads = self._writer.op, self._encoder.heads
@@ -195,7 +209,7 @@ class _Builder:
     def _embeddings(self) -> str:
         op, encoder = self._writer.op, self._encoder
         typed = "token_type_ids" in encoder.inputs
-        words = op("Gather", self._writer.weight("words", encoder.words), self._flat("input_ids"))
+        words = op("Gather", self._writer.table("words", encoder.words), self._flat("input_ids"))
         table = self._writer.weight("positions", encoder.positions if typed else encoder.positions + encoder.types[0])
         if encoder.padding_id is None:
             positions = op("Slice", table, self._ints([0]), self._length)

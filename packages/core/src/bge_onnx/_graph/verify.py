@@ -90,11 +90,8 @@ def peaks(session: ort.InferenceSession, graph: Graph, encoder: Encoder) -> dict
 
 
 def open_graph(graph: Graph, *, threads: int) -> ort.InferenceSession:
-    """Run a graph from memory; its weights are not copied."""
-    options = _options(threads)
-    tensors = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)) for array in graph.weights.values()]
-    options.add_external_initializers(list(graph.weights), tensors)
-    return ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+    """Run a built graph; its weights are mapped from their file."""
+    return ort.InferenceSession(graph.path, _options(threads), providers=["CPUExecutionProvider"])
 
 
 def _options(threads: int) -> ort.SessionOptions:
