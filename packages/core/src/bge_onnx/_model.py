@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._catalogue.modules import dense_modules
 from bge_onnx._catalogue.registry import resolve_model
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
+from bge_onnx._heads.dense import Dense, open_dense
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.search import fetch
 from bge_onnx._runtime.cpu import available_cpus
@@ -44,6 +46,7 @@ class OpenModel:
         limit: The longest input in tokens, special tokens included.
         tokenizer: Shared with every other model that reads with the same file.
         graph: What was done to the published graph, for people.
+        dense: Layers over pooled vectors.
         arithmetic: What the graph's answers depend on beside the files, for fingerprints.
         engine: Shared with every other model opened with the same settings.
     """
@@ -57,6 +60,7 @@ class OpenModel:
     graph: str
     arithmetic: str
     engine: Engine
+    dense: tuple[Dense, ...] = ()
 
     def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
         """Plan and run all inputs; yields what `read` makes of each batch, as batches finish."""
@@ -95,7 +99,15 @@ def open_model(
         cache_dir=options.cache,
         sources=options.sources,
         show_progress=options.show_progress,
+        file=options.file,
     )
+    checkpoint = files.checkpoint
+    tokenizer = open_tokenizer(
+        files.paths["tokenizer"],
+        digest=files.digests["tokenizer"],
+        rows=None if checkpoint is None else checkpoint.architecture.vocabulary,
+    )
+    dense = open_dense(dense_modules(files.folder)) if files.dense else ()
     on_cpu = cpu_only(providers)
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
@@ -114,10 +126,11 @@ def open_model(
         files=files,
         options=options,
         limit=limit,
-        tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
+        tokenizer=tokenizer,
         graph=graph.note,
         arithmetic=arithmetic(answer, options.precision),
         engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),
+        dense=dense,
     )
 
 

@@ -27,6 +27,7 @@ class EngineSettings(TypedDict, total=False):
     sources: Sequence[str] | None
     truncate: Truncate
     show_progress: bool | None
+    file: str | None
 
 
 class EmbedderSettings(EngineSettings, total=False):

@@ -12,6 +12,7 @@ import numpy as np
 
 from bge_onnx._cache.prepared import Answer
 from bge_onnx._catalogue.spec import Pooling, Precision
+from bge_onnx._heads.dense import projected
 from bge_onnx._heads.vectors import FloatArray, finite, pool, unit
 from bge_onnx._model import Model, ModelName, OpenModel, open_model
 from bge_onnx._runtime.engine import Rows
@@ -50,6 +51,7 @@ class Embedder(Model):
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
         truncate: What happens to texts over the limit: "warn", "error" or "silent".
         show_progress: True for a progress bar while embedding; None for one only while weights are fetched.
+        file: Which file of a folder is the model ("onnx/model.onnx", "model.safetensors"); None to choose.
 
     Raises:
         BGEError: The model is unknown, ambiguous, of another kind, or no source delivers its weights; see
@@ -74,6 +76,7 @@ class Embedder(Model):
         sources: Sequence[str] | None = None,
         truncate: Truncate = "warn",
         show_progress: bool | None = None,
+        file: str | None = None,
     ) -> None:
         options = Options(
             max_length=max_length,
@@ -85,6 +88,7 @@ class Embedder(Model):
             sources=sources,
             truncate=truncate,
             show_progress=show_progress,
+            file=file,
         )
         opened = open_model(
             model,
@@ -248,12 +252,12 @@ class Embedder(Model):
         return out
 
     def _reader(self, tokens: Tokens) -> Callable[[Rows, Outputs], FloatArray]:
-        pooling = self._spec.pooling
+        pooling, dense = self._spec.pooling, self._opened.dense
         lengths = tokens.lengths
 
         def read(rows: Rows, outputs: Outputs) -> FloatArray:
             (output,) = outputs.values()
-            vectors = finite(pool(output, lengths[rows], pooling=pooling), what="a text")
+            vectors = finite(projected(pool(output, lengths[rows], pooling=pooling), dense), what="a text")
             return unit(vectors) if self._normalize else vectors
 
         return read
@@ -261,6 +265,8 @@ class Embedder(Model):
 
 def _check_width(opened: OpenModel) -> None:
     spec = opened.spec
+    if opened.dense:
+        return  # its shapes were checked, and spec says what the last layer gives
     width = opened.engine.width(opened.engine.outputs[0])
     if width not in (None, spec.dimension):
         msg = f"{spec.name} gives {width} components, not the {spec.dimension} of its spec; correct its dimension"

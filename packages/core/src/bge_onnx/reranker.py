@@ -46,6 +46,7 @@ class Reranker(Model):
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
         truncate: What happens to pairs over the limit: "warn", "error" or "silent".
         show_progress: True for a progress bar while scoring; None for one only while weights are fetched.
+        file: Which file of a folder is the model ("onnx/model.onnx", "model.safetensors"); None to choose.
 
     Raises:
         BGEError: The model is unknown, of another kind, or no source delivers its weights; see `bge_onnx.BGEError`.
@@ -65,6 +66,7 @@ class Reranker(Model):
         sources: Sequence[str] | None = None,
         truncate: Truncate = "warn",
         show_progress: bool | None = None,
+        file: str | None = None,
     ) -> None:
         if truncation not in ("only_second", "longest_first"):
             msg = f"truncation must be 'only_second' or 'longest_first', got {truncation!r}"
@@ -79,6 +81,7 @@ class Reranker(Model):
             sources=sources,
             truncate=truncate,
             show_progress=show_progress,
+            file=file,
         )
         opened = open_model(model, task="reranking", answer="logits", options=options, default_length=_DEFAULT_LENGTH)
         _check_width(opened)

@@ -33,6 +33,7 @@ class Options:
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order; None for `BGE_SOURCES` or ("cache", "hub", "maven").
         truncate: What happens to a text over the limit: cut with a warning, an error, or cut silently.
+        file: Which file of a folder is the model ("onnx/model.onnx", "model.safetensors"); None to choose.
         show_progress: A progress bar: None while weights are fetched on a terminal, True also while embedding.
     """
 
@@ -45,6 +46,7 @@ class Options:
     sources: Sequence[str] | None = None
     truncate: Truncate = "warn"
     show_progress: bool | None = None
+    file: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work.
@@ -62,6 +64,9 @@ class Options:
             msg = f"sources must be a list, got the str {self.sources!r}; pass [{self.sources!r}]"
             raise InputValueError(msg)
         _check_folder("cache_dir", self.cache_dir)
+        if self.file is not None and not isinstance(self.file, str):
+            msg = f"file must be the name of a file in the model's folder, or None to choose, got {self.file!r}"
+            raise InputTypeError(msg)
 
     @property
     def cache(self) -> Path | None:

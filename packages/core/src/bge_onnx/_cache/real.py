@@ -33,6 +33,8 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def real_files(files: ModelFiles, cache: Path) -> ModelFiles:
     """`files`, with model and external data mirrored into the cache if they are symbolic links."""
+    if files.checkpoint is not None:
+        return files
     model = files.paths["model"]
     locations = external_files(model)
     every = (model.name, *locations)

@@ -9,14 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from bge_onnx._catalogue.modules import dense_modules
 from bge_onnx._catalogue.spec import Head, ModelSpec, Pooling, Task
+from bge_onnx._checkpoint.folder import ADAPTER, base_folder
+from bge_onnx._checkpoint.json_file import is_file
 from bge_onnx.errors import AmbiguousModelError, UnsuitableModelError
 
 __all__ = ["KnownModel", "agrees", "read_config", "read_folder", "recognise"]
 
 # Families whose position ids start behind the padding id: two of the positions can never be used.
 _OFFSET_FAMILIES = frozenset({"xlm-roberta", "xlm-roberta-xl", "roberta", "camembert", "data2vec-text", "mpnet"})
-_ST_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
+_ST_MODULES = frozenset({"Transformer", "Pooling", "Dense", "Normalize"})
 _BERT_POSITIONS = 512
 
 
@@ -57,8 +60,14 @@ def read_folder(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json; empty if there is none."""
-    return _json(folder / "config.json")
+    """The folder's config.json, that of its base where it holds an adapter; empty if there is none."""
+    return _json(config_folder(folder) / "config.json")
+
+
+def config_folder(folder: Path) -> Path:
+    """The folder itself, or of an adapter the folder of its base: what the adapter leaves unsaid stands there."""
+    is_adapter = is_file(folder / ADAPTER) and not is_file(folder / "config.json")
+    return base_folder(folder) if is_adapter else folder
 
 
 def recognise(folder: Path, config: Mapping[str, Any], known: Sequence[KnownModel]) -> KnownModel | None:
@@ -118,7 +127,8 @@ def _embedder(
     folder: Path, config: Mapping[str, Any], pooling: Pooling | None, query_instruction: str | None
 ) -> ModelSpec:
     _refuse_extra_modules(folder)
-    dimension = config.get("hidden_size") or _output_width(folder)
+    dense = dense_modules(folder)
+    dimension = dense[-1].outputs if dense else config.get("hidden_size") or _output_width(folder)
     if not isinstance(dimension, int):
         raise AmbiguousModelError(
             f"{folder} does not say how long its vectors are (no hidden_size in config.json); pass a ModelSpec with "
@@ -250,9 +260,10 @@ def _max_tokens(folder: Path, config: Mapping[str, Any]) -> int:
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int):
         positions -= 2 if config.get("model_type") in _OFFSET_FAMILIES else 0
+    tokenizer = _json(folder / "tokenizer_config.json") or _json(config_folder(folder) / "tokenizer_config.json")
     limits = [
         positions,
-        _json(folder / "tokenizer_config.json").get("model_max_length"),
+        tokenizer.get("model_max_length"),
         _json(folder / "sentence_bert_config.json").get("max_seq_length"),
     ]
     return min((int(limit) for limit in limits if isinstance(limit, int | float)), default=_BERT_POSITIONS)

@@ -45,14 +45,21 @@ def dense_modules(folder: Path) -> tuple[DenseModule, ...]:
     kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if "Dense" not in kinds:
         return ()
-    if kinds != ["Transformer", "Pooling", *["Dense"] * kinds.count("Dense"), *["Normalize"] * kinds.count("Normalize")]:
+    if kinds != [
+        "Transformer",
+        "Pooling",
+        *["Dense"] * kinds.count("Dense"),
+        *["Normalize"] * kinds.count("Normalize"),
+    ]:
         raise UnsuitableModelError(
             f"{path} has the modules {', '.join(kinds)}; a Dense module is supported between pooling and Normalize"
         )
     found = tuple(_dense(folder, module) for module in modules if str(module.get("type", "")).endswith(".Dense"))
     for first, second in zip(found, found[1:], strict=False):
         if first.outputs != second.inputs:
-            raise UnsuitableModelError(f"{path}: a Dense module gives {first.outputs} components to one of {second.inputs}")
+            raise UnsuitableModelError(
+                f"{path}: a Dense module gives {first.outputs} components to one of {second.inputs}"
+            )
     return found
 
 

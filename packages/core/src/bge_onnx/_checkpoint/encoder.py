@@ -96,9 +96,7 @@ class _Words:
 
 
 class _Reader:
-    def __init__(
-        self, weights: Weights, architecture: Architecture, where: Path, release: Callable[[], None]
-    ) -> None:
+    def __init__(self, weights: Weights, architecture: Architecture, where: Path, release: Callable[[], None]) -> None:
         self._weights = weights
         self._facts = architecture
         self._where = where
@@ -149,7 +147,7 @@ class _Reader:
         hidden, inner = self._facts.hidden, self._facts.intermediate
         stem = f"encoder.layer.{number}"
         squares = (f"{_ATTENTION}.query", f"{_ATTENTION}.key", f"{_ATTENTION}.value", "attention.output.dense")
-        maps = {name: (hidden, hidden) for name in squares}
+        maps = dict.fromkeys(squares, (hidden, hidden))
         for name, (inputs, outputs) in {
             **maps,
             "intermediate.dense": (hidden, inner),

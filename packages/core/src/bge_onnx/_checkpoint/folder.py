@@ -14,7 +14,16 @@ from bge_onnx._checkpoint.architecture import Architecture
 from bge_onnx._checkpoint.json_file import is_file, is_plain_name, read_object
 from bge_onnx.errors import UnsuitableModelError, WeightsError
 
-__all__ = ["ADAPTER", "ADAPTER_WEIGHTS", "WEIGHTS", "AdapterFiles", "BaseFinder", "CheckpointFiles", "base_folder", "find_checkpoint"]
+__all__ = [
+    "ADAPTER",
+    "ADAPTER_WEIGHTS",
+    "WEIGHTS",
+    "AdapterFiles",
+    "BaseFinder",
+    "CheckpointFiles",
+    "base_folder",
+    "find_checkpoint",
+]
 
 # In the order in which transformers looks for them.
 WEIGHTS = (

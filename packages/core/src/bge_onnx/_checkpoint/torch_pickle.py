@@ -258,7 +258,14 @@ def _pair(pair: object) -> tuple[Any, Any]:
 
 def _storage(identity: object) -> Storage:
     match identity:
-        case ("storage", _Kind(kind), str(key), _, int(count)) | ("storage", _Kind(kind), str(key), _, int(count), None):
+        case ("storage", _Kind(kind), str(key), _, int(count)) | (
+            "storage",
+            _Kind(kind),
+            str(key),
+            _,
+            int(count),
+            None,
+        ):
             if count >= 0:
                 return Storage(kind, key, count)
     raise PickleError("it has a storage of an unknown kind")

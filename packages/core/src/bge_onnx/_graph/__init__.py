@@ -18,9 +18,18 @@ from bge_onnx._graph.build import Rows, Site, build
 from bge_onnx._graph.encoder import Array, Encoder, UnrecognisedGraph
 from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
 from bge_onnx._graph.original import OnnxFile, Original
+from bge_onnx._graph.portable import build_portable
 from bge_onnx._graph.verify import answers, difference, open_graph, peaks
 
-__all__ = ["OnnxFile", "Original", "PreparedGraph", "UnrecognisedGraph", "pair_saturation_bound", "prepare"]
+__all__ = [
+    "OnnxFile",
+    "Original",
+    "PreparedGraph",
+    "UnrecognisedGraph",
+    "pair_saturation_bound",
+    "prepare",
+    "prepare_portable",
+]
 
 _FLOAT32_TOLERANCE = 1e-5
 # A misplaced scale moves the output by more than its own size. Rounding to 8 bits moves it by 4 % with trained weights;
@@ -74,6 +83,28 @@ def prepare(
     highest = peaks(session, exact, encoder)
     del session
     return _quantised(encoder, rows, folder, highest, expected, threads=threads)
+
+
+def prepare_portable(original: Original, folder: Path, *, rows: Rows, data: str) -> PreparedGraph:
+    """Write the graph of an encoder in float32 and standard operators, as an exporter would.
+
+    Args:
+        original: An ONNX file, or weights.
+        folder: An existing folder for the model and its weights.
+        rows: "cls" for the logits of a classifier, or the first row; "tokens" for all rows.
+        data: Name of the file for the weights.
+
+    Raises:
+        UnrecognisedGraph: The original is not one that this can rebuild, or the graph answers otherwise.
+    """
+    expected = original.answers(rows, threads=1)
+    encoder = original.encoder()
+    graph = build_portable(encoder, rows, folder, data=data)
+    largest, _ = difference(expected, answers(open_graph(graph, threads=1), encoder), encoder)
+    if not largest <= _FLOAT32_TOLERANCE:
+        raise UnrecognisedGraph(f"the graph differs from the original by {largest:.1e} on random ids")
+    note = f"{len(encoder.layers)} layers of standard operators, float32"
+    return PreparedGraph(graph.path, graph.output, largest, note)
 
 
 def _quantised(

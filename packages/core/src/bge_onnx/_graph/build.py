@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper
 
 from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm
@@ -107,16 +108,23 @@ def build(
         watch: Places where what `arithmetic` was fed becomes a further output.
     """
     with Writer(folder) as writer:
-        builder = _Builder(encoder, writer, arithmetic(writer))
+        builder = Builder(encoder, writer, arithmetic(writer))
         output, extents = builder.whole(rows)
-        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, encoder.axes) for name in encoder.inputs]
-        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, extents)]
+        inputs, outputs = declared(encoder, output, extents)
         watched = {site: value for site, value in builder.fed.items() if site.place in watch}
         outputs += [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in watched.values()]
         return Graph(writer.finish(inputs, outputs), output, tuple(watched))
 
 
-class _Builder:
+def declared(
+    encoder: Encoder, output: str, extents: list[str | int]
+) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+    """Inputs and output of a graph."""
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, encoder.axes) for name in encoder.inputs]
+    return inputs, [helper.make_tensor_value_info(output, TensorProto.FLOAT, extents)]
+
+
+class Builder:
     """Activations are flat, (batch * sequence, hidden), except inside attention."""
 
     def __init__(self, encoder: Encoder, writer: Writer, arithmetic: Arithmetic) -> None:
@@ -132,8 +140,7 @@ class _Builder:
         self._as_heads = writer.op("Concat", shape, self._ints([encoder.heads, self._width]), axis=0)
         self._as_rows = self._ints([-1, encoder.hidden])
         self._mask = self._masked()
-        per_key = writer.op("Unsqueeze", self._mask, self._ints([2, 3]))
-        self._mask_column = writer.op("Expand", per_key, self._ints([1, 1, encoder.heads, 1]))
+        self._key_mask = self._mask_of_keys()
 
     def whole(self, rows: Rows) -> tuple[str, list[str | int]]:
         batch, sequence = self._encoder.axes
@@ -172,6 +179,11 @@ class _Builder:
         lowered = feed(activated, Site(number, "activated"))("down", layer.down.weight, layer.down.bias)
         return self._norm(self._writer.op("Add", lowered, middle), layer.norm, f"{number}.norm")
 
+    def _mask_of_keys(self) -> str:
+        """The padding mask in the form that attention takes it: one more component of every key."""
+        per_key = self._writer.op("Unsqueeze", self._mask, self._ints([2, 3]))
+        return self._writer.op("Expand", per_key, self._ints([1, 1, self._encoder.heads, 1]))
+
     def _activated(self, rows: str) -> str:
         op = self._writer.op
         match self._encoder.activation:
@@ -184,20 +196,20 @@ class _Builder:
 
     def _attention(self, rows: Product, layer: Layer) -> str:
         op, heads = self._writer.op, self._encoder.heads
-        asked = _with_ones(_scaled(layer.query, self._width), heads)
+        asked = _with_ones(scaled(layer.query, self._width), heads)
         query = op("Reshape", rows("query", asked.weight, asked.bias), self._as_texts)
         by_head = op("Reshape", rows("key", layer.key.weight, None), self._as_heads)
-        key = op("Reshape", op("Concat", by_head, self._mask_column, axis=3), self._as_texts)
+        key = op("Reshape", op("Concat", by_head, self._key_mask, axis=3), self._as_texts)
         value = op("Reshape", rows("value", layer.value.weight, None), self._as_texts)
         context = op("MultiHeadAttention", query, key, value, domain=MICROSOFT, num_heads=heads, scale=1.0)
         return op("Reshape", context, self._as_rows)
 
     def _attention_of_one(self, texts: str, first: Product, layer: Layer) -> str:
         op, heads, width = self._writer.op, self._encoder.heads, self._width
-        scaled = _scaled(layer.query, width)
+        asked = scaled(layer.query, width)
         keys = layer.key.weight.T.reshape(heads, width, -1)
         values = layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2)
-        query = op("Reshape", first("query", scaled.weight, scaled.bias), self._ints([-1, heads, width]))
+        query = op("Reshape", first("query", asked.weight, asked.bias), self._ints([-1, heads, width]))
         seen = op("MatMul", op("Transpose", query, perm=[1, 0, 2]), self._writer.weight("last.key", keys))
         scores = op("FusedMatMul", op("Transpose", seen, perm=[1, 0, 2]), texts, domain=MICROSOFT, transB=1)
         mask = op("Unsqueeze", self._mask, self._ints([1]))
@@ -261,6 +273,7 @@ def _with_ones(query: Linear, heads: int) -> Linear:
     return Linear(weight.reshape(hidden, total + heads), bias.reshape(-1))
 
 
-def _scaled(query: Linear, width: int) -> Linear:
+def scaled(query: Linear, width: int) -> Linear:
+    """The same with 1/sqrt(width) folded in."""
     scale = np.float32(width**-0.5)
     return Linear(query.weight * scale, query.bias * scale)

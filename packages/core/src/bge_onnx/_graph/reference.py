@@ -17,7 +17,9 @@ from bge_onnx._graph.encoder import Activation, Array, Encoder, Head, Layer, Lin
 Feed = Mapping[str, npt.NDArray[np.int64]]
 
 
-def reference_answers(encoder: Encoder, feeds: list[dict[str, npt.NDArray[np.int64]]], *, first_row: bool) -> list[Array]:
+def reference_answers(
+    encoder: Encoder, feeds: list[dict[str, npt.NDArray[np.int64]]], *, first_row: bool
+) -> list[Array]:
     """The last layer's rows, (batch, sequence, hidden); or of each text the first, or what the classifier says of it.
 
     Every layer is read once for all feeds.

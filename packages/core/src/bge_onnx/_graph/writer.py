@@ -28,10 +28,11 @@ _SLICE = 4096  # rows of a table that are in memory at once
 class Writer:
     """Collects nodes; every method returns the name of the value that it adds. Use it in a `with` block."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start a model in an existing folder; one that is there is replaced."""
+    def __init__(self, folder: Path, *, data: str = DATA_FILE) -> None:
+        """Start a model in an existing folder, its weights in the file `data`; one that is there is replaced."""
         self._folder = folder
-        self._data = (folder / DATA_FILE).open("wb")
+        self._location = data
+        self._data = (folder / data).open("wb")
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: list[TensorProto] = []
@@ -80,7 +81,7 @@ class Writer:
         tensor = TensorProto(name=name, dims=shape, data_location=TensorProto.EXTERNAL)
         tensor.data_type = helper.np_dtype_to_tensor_dtype(dtype)
         length = math.prod(shape) * dtype.itemsize
-        for key, entry in (("location", DATA_FILE), ("offset", offset), ("length", length)):
+        for key, entry in (("location", self._location), ("offset", offset), ("length", length)):
             tensor.external_data.add(key=key, value=str(entry))
         self._tensors.append(tensor)
 

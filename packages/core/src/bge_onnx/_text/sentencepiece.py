@@ -64,7 +64,9 @@ def read_pieces(path: Path) -> PieceModel:
     try:
         message.ParseFromString(path.read_bytes())
     except (OSError, DecodeError) as error:
-        raise UnsuitableModelError(f"{path} is no sentencepiece model ({error}); replace it by the model's own") from error
+        raise UnsuitableModelError(
+            f"{path} is no sentencepiece model ({error}); replace it by the model's own"
+        ) from error
     pieces = tuple(Piece(piece.piece, piece.score, _KINDS.get(piece.type or 1, "unused")) for piece in message.pieces)
     kind = message.trainer_spec.model_type or _UNIGRAM
     if tuple(piece.text for piece in pieces[:3]) != _FIRST or kind != _UNIGRAM or message.trainer_spec.byte_fallback:

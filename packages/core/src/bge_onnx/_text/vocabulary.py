@@ -164,7 +164,9 @@ def _lines(path: Path) -> list[str]:
         with path.open(encoding="utf-8") as file:
             return [line.rstrip("\n") for line in file]
     except (OSError, UnicodeDecodeError) as error:
-        raise UnsuitableModelError(f"{path} is no readable vocab.txt ({error}); replace it by the model's own") from error
+        raise UnsuitableModelError(
+            f"{path} is no readable vocab.txt ({error}); replace it by the model's own"
+        ) from error
 
 
 def _object(path: Path) -> Mapping[str, Any]:
