@@ -1,4 +1,4 @@
-"""From a published graph or a checkpoint to the graph that runs: made once for this machine, then mapped from the cache.
+"""From a graph or a checkpoint to what runs: made once for this machine, then mapped from the cache.
 
 A prepared entry is a graph that ONNX Runtime has optimised for this CPU, its matrices already in the layout that the
 CPU's kernels read. Opening it maps the file instead of copying it: the first vector comes sooner, and every session
@@ -23,6 +23,7 @@ from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._catalogue.spec import FileSpec, Precision, WeightsSpec
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.cpu import cpu_signature
+from bge_onnx._runtime.memory import trim_heap
 from bge_onnx._runtime.session import (
     DENSE_OUTPUTS,
     LOGIT_OUTPUTS,
@@ -192,7 +193,9 @@ def _fill(staging: Path, request: _Request) -> str:
         return _portable(staging, request)
     with TemporaryDirectory(dir=staging) as scratch:
         source, note = _rebuilt(request, Path(scratch))
+        trim_heap()  # two sessions one after the other should not need the memory of two
         save_optimised(source, staging / _MODEL, data=_DATA)
+    trim_heap()
     return note
 
 

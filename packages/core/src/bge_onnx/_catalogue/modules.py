@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -55,7 +56,7 @@ def dense_modules(folder: Path) -> tuple[DenseModule, ...]:
             f"{path} has the modules {', '.join(kinds)}; a Dense module is supported between pooling and Normalize"
         )
     found = tuple(_dense(folder, module) for module in modules if str(module.get("type", "")).endswith(".Dense"))
-    for first, second in zip(found, found[1:], strict=False):
+    for first, second in pairwise(found):
         if first.outputs != second.inputs:
             raise UnsuitableModelError(
                 f"{path}: a Dense module gives {first.outputs} components to one of {second.inputs}"

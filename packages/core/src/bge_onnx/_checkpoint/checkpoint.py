@@ -46,11 +46,11 @@ class Checkpoint:
             release=self._release,
         )
 
-    def answers(self, rows: Rows, *, threads: int) -> list[Array]:  # noqa: ARG002  numpy has threads of its own
+    def answers(self, rows: Rows, *, threads: int) -> list[Array]:
         """See `bge_onnx._graph.Original`; refuses weights that are NaN or infinite."""
         encoder = self.encoder()
         check_finite(encoder, self.files.model)
-        found = plain_answers(encoder, rows)
+        found = plain_answers(encoder, rows, threads=threads)
         self._release()
         return found
 

@@ -98,8 +98,11 @@ def read_pickle(data: bytes | memoryview) -> tuple[Any, int]:
 
 
 def _opcodes(stream: io.BytesIO) -> Iterator[tuple[str, Any]]:
-    for opcode, argument, _ in pickletools.genops(stream):
-        yield opcode.name, argument
+    while code := stream.read(1):
+        opcode = _KNOWN.get(code.decode("latin-1"))
+        if opcode is None:
+            raise PickleError(f"its pickle has the opcode {code!r}, which no tensor needs")
+        yield opcode.name, None if opcode.arg is None else opcode.arg.reader(stream)
 
 
 class _Machine:
@@ -113,10 +116,8 @@ class _Machine:
                 return self._pop()
             if name in _CONSTANTS:
                 self._stack.append(argument if _CONSTANTS[name] is _ARGUMENT else _CONSTANTS[name])
-            elif name in _ACTIONS:
-                _ACTIONS[name](self, argument)
             else:
-                raise PickleError(f"its pickle has the opcode {name}, which no tensor needs")
+                _ACTIONS[name](self, argument)
         raise PickleError("its pickle has no end")
 
     def _pop(self) -> Any:  # noqa: ANN401
@@ -290,8 +291,8 @@ _ARGUMENT = object()
 _CONSTANTS: Mapping[str, object] = {
     **dict.fromkeys(
         (
-            "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING "
-            "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+            "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT BINSTRING SHORT_BINSTRING UNICODE "
+            " BINUNICODE SHORT_BINUNICODE BINUNICODE8"
         ).split(),
         _ARGUMENT,
     ),
@@ -330,4 +331,10 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent,
+}
+# The standard library knows how long each opcode's argument is; those that are not here are refused unread.
+_KNOWN = {
+    opcode.code: opcode
+    for opcode in pickletools.opcodes
+    if opcode.name == "STOP" or opcode.name in _CONSTANTS or opcode.name in _ACTIONS
 }

@@ -20,6 +20,7 @@ from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_f
 from bge_onnx._graph.original import OnnxFile, Original
 from bge_onnx._graph.portable import build_portable
 from bge_onnx._graph.verify import answers, difference, open_graph, peaks
+from bge_onnx._runtime.memory import trim_heap
 
 __all__ = [
     "OnnxFile",
@@ -82,6 +83,7 @@ def prepare(
         return PreparedGraph(exact.path, exact.output, largest, _note(encoder, rows, "float32"))
     highest = peaks(session, exact, encoder)
     del session
+    trim_heap()
     return _quantised(encoder, rows, folder, highest, expected, threads=threads)
 
 

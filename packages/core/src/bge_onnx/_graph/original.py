@@ -48,10 +48,10 @@ class OnnxFile:
         return answers_of_file(self.path, read, trial, first_row=rows == "cls", threads=threads)
 
 
-def plain_answers(encoder: Encoder, rows: Rows) -> list[Array]:
+def plain_answers(encoder: Encoder, rows: Rows, *, threads: int) -> list[Array]:
     """What weights without a graph answer to `trial_feeds`, by a plain forward pass in numpy."""
     check_rows(encoder, rows)
-    return reference_answers(encoder, trial_feeds(encoder), first_row=rows == "cls")
+    return reference_answers(encoder, trial_feeds(encoder), first_row=rows == "cls", threads=threads)
 
 
 def check_rows(encoder: Encoder, rows: Rows) -> None:

@@ -1,7 +1,8 @@
 """BERT and XLM-R in plain numpy, formula by formula as their papers have them: what a built graph is held against.
 
-Nothing here is shared with `build`: no folded scale, no dropped bias, no trick with the mask. Devlin et al. 2018 (BERT),
-Conneau et al. 2019 (XLM-R, with RoBERTa's positions).
+Nothing here is shared with `build`: no folded scale, no dropped bias, no trick with the mask. Devlin et al. 2018
+(BERT), Conneau et al. 2019 (XLM-R, with RoBERTa's positions). One head and some rows at a time, so that what is
+computed stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from bge_onnx._graph.encoder import Activation, Array, Encoder, Head, Layer, Linear, Norm
+
+_ROWS = 128
 
 Feed = Mapping[str, npt.NDArray[np.int64]]
 
 
 def reference_answers(
-    encoder: Encoder, feeds: list[dict[str, npt.NDArray[np.int64]]], *, first_row: bool
+    encoder: Encoder, feeds: list[dict[str, npt.NDArray[np.int64]]], *, first_row: bool, threads: int
 ) -> list[Array]:
     """The last layer's rows, (batch, sequence, hidden); or of each text the first, or what the classifier says of it.
 
-    Every layer is read once for all feeds.
+    Every layer is read once for all feeds. numpy's own threads do not know a container's quota, and wait for each other
+    on a busy machine; hence `threads`.
     """
+    with threadpool_limits(limits=threads, user_api="blas"):
+        return _answers(encoder, feeds, first_row=first_row)
+
+
+def _answers(encoder: Encoder, feeds: list[dict[str, npt.NDArray[np.int64]]], *, first_row: bool) -> list[Array]:
     states = [_embedded(encoder, feed) for feed in feeds]
     for layer in encoder.layers:
         states = [
@@ -54,22 +64,32 @@ def _positions(ids: npt.NDArray[np.int64], padding_id: int | None) -> npt.NDArra
 def _layer(rows: Array, layer: Layer, mask: npt.NDArray[np.int64], *, heads: int, activation: Activation) -> Array:
     attended = _linear(_attention(rows, layer, mask, heads=heads), layer.output)
     middle = _norm(rows + attended, layer.attention_norm)
-    lowered = _linear(_activated(_linear(middle, layer.up), activation), layer.down)
-    return _norm(middle + lowered, layer.norm)
+    return _norm(middle + _feed_forward(middle, layer, activation), layer.norm)
 
 
 def _attention(rows: Array, layer: Layer, mask: npt.NDArray[np.int64], *, heads: int) -> Array:
-    batch, length, hidden = rows.shape
+    width = rows.shape[-1] // heads
+    query, key, value = (_linear(rows, linear) for linear in (layer.query, layer.key, layer.value))
+    context = np.empty_like(rows)
+    for text, real in enumerate(mask):
+        for start in range(0, rows.shape[-1], width):
+            part = text, slice(None), slice(start, start + width)
+            scores = query[part] @ key[part].T / np.float32(math.sqrt(width))
+            scores[:, real == 0] = -np.inf
+            context[part] = _softmax(scores) @ value[part]
+    return context
 
-    def split(linear: Linear) -> Array:
-        return _linear(rows, linear).reshape(batch, length, heads, -1).transpose(0, 2, 1, 3)
 
-    query, key, value = split(layer.query), split(layer.key), split(layer.value)
-    scores = query @ key.transpose(0, 1, 3, 2) / np.float32(math.sqrt(hidden // heads))
-    scores = np.where(mask[:, None, None, :] == 1, scores, np.float32(-np.inf))
+def _softmax(scores: Array) -> Array:
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    weights /= weights.sum(axis=-1, keepdims=True)
-    return np.asarray((weights @ value).transpose(0, 2, 1, 3).reshape(batch, length, hidden))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def _feed_forward(rows: Array, layer: Layer, activation: Activation) -> Array:
+    flat = rows.reshape(-1, rows.shape[-1])
+    parts = (flat[start : start + _ROWS] for start in range(0, len(flat), _ROWS))
+    lowered = [_linear(_activated(_linear(part, layer.up), activation), layer.down) for part in parts]
+    return np.concatenate(lowered).reshape(rows.shape)
 
 
 def _linear(rows: Array, linear: Linear) -> Array:

@@ -12,7 +12,7 @@ from bge_onnx._graph.build import Graph, Site
 from bge_onnx._graph.encoder import Array, Encoder
 
 # Texts and tokens, cut to what the model reads. The last has attention work in several blocks of keys.
-_SHAPES = ((1, 1), (3, 19), (2, 96), (1, 512), (1, 1100))
+_SHAPES = ((1, 1), (3, 19), (2, 96), (1, 1100))
 _STATISTICS_SHAPE = (1, 128)
 _STATISTICS_RUNS = 15
 _SEED = 20240229
