@@ -265,10 +265,13 @@ class Embedder(Model):
 
 def _check_width(opened: OpenModel) -> None:
     spec = opened.spec
-    if opened.dense:
-        return  # its shapes were checked, and spec says what the last layer gives
     width = opened.engine.width(opened.engine.outputs[0])
-    if width not in (None, spec.dimension):
+    if opened.dense:
+        due = len(opened.dense[0].weight)
+        if width not in (None, due):
+            msg = f"{spec.name} gives {width} components to a Dense module of {due}; its files belong to two models"
+            raise UnsuitableModelError(msg)
+    elif width not in (None, spec.dimension):
         msg = f"{spec.name} gives {width} components, not the {spec.dimension} of its spec; correct its dimension"
         raise UnsuitableModelError(msg)
 

@@ -115,8 +115,10 @@ def _overlay(spec: ModelSpec, folder: Path, pooling: Pooling | None) -> ModelSpe
     if spec.task == "reranking":
         return spec
     prompts = _prompts(folder)
+    dense = dense_modules(folder)
     return replace(
         spec,
+        dimension=dense[-1].outputs if dense else spec.dimension,
         pooling=pooling or _pooling(folder) or spec.pooling,
         query_instruction=prompts[0] or spec.query_instruction,
         passage_instruction=prompts[1] or spec.passage_instruction,
@@ -129,7 +131,9 @@ def _embedder(
     _refuse_extra_modules(folder)
     dense = dense_modules(folder)
     dimension = dense[-1].outputs if dense else config.get("hidden_size") or _output_width(folder)
-    if not isinstance(dimension, int):
+    if dimension is not None and (not isinstance(dimension, int) or isinstance(dimension, bool) or dimension < 1):
+        raise UnsuitableModelError(f"{folder / 'config.json'}: hidden_size must be a whole number, got {dimension!r}")
+    if dimension is None:
         raise AmbiguousModelError(
             f"{folder} does not say how long its vectors are (no hidden_size in config.json); pass a ModelSpec with "
             "dimension="
@@ -284,6 +288,8 @@ def _json_list(path: Path) -> list[dict[str, Any]]:
 
 
 def _load(path: Path) -> object:
+    if not is_file(path):  # reading a pipe would wait for ever
+        return None
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:

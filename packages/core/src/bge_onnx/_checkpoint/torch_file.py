@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bge_onnx._checkpoint.mapped import MappedFile, Tensor, Tensors
-from bge_onnx._checkpoint.torch_pickle import LARGEST, WIDTHS, PickleError, Storage, View, read_pickle
+from bge_onnx._checkpoint.torch_names import WIDTHS, PickleError, Storage, View
+from bge_onnx._checkpoint.torch_pickle import LARGEST, read_pickle
 
 _ZIP = b"PK\x03\x04"
 _LEGACY = 0x1950A86A20F9469CFC6C  # the number that a file older than torch 1.6 begins with
@@ -37,8 +38,10 @@ def read_torch(file: MappedFile) -> Tensors:
         return {name: _tensor(file, name, view, places) for name, view in views.items()}
     except PickleError as error:
         raise file.refused(f"holds no plain tensors: {error}") from error
-    # What a directory of an archive that is damaged makes the standard library raise.
-    except (zipfile.BadZipFile, LookupError, ValueError, OverflowError, NotImplementedError, OSError) as error:
+    except zipfile.BadZipFile as error:
+        raise file.refused(f"is cut short or damaged ({error})") from error
+    # What the damaged directory of an archive makes the standard library raise.
+    except (LookupError, ValueError, OverflowError, NotImplementedError, OSError) as error:
         raise file.refused(f"is damaged ({error})") from error
 
 

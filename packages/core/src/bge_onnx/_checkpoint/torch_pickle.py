@@ -12,42 +12,10 @@ import pickletools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from bge_onnx._checkpoint.torch_names import Function, PickleError, called, filled, named, storage_of
+
 # The pickle of a model with 400 tensors has about 50 kB.
 LARGEST: Final = 2 * 1024 * 1024
-_MOST_AXES = 8
-
-
-class PickleError(Exception):
-    """Why a pickle holds no plain tensors."""
-
-
-class Storage(NamedTuple):
-    """Numbers of one kind, kept outside the pickle under a key."""
-
-    kind: str
-    key: str
-    count: int
-
-
-class View(NamedTuple):
-    """A tensor: numbers of a storage, seen with a shape."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-class _Kind(NamedTuple):
-    """A storage class of torch."""
-
-    kind: str
-
-
-class _Function(NamedTuple):
-    """A function that torch names to put a tensor together."""
-
-    name: str
 
 
 class _Mark(NamedTuple):
@@ -55,29 +23,6 @@ class _Mark(NamedTuple):
 
 
 _MARK = _Mark()
-_STORAGES = {
-    "FloatStorage": "F32",
-    "HalfStorage": "F16",
-    "BFloat16Storage": "BF16",
-    "DoubleStorage": "F64",
-    "LongStorage": "I64",
-    "IntStorage": "I32",
-    "ShortStorage": "I16",
-    "CharStorage": "I8",
-    "ByteStorage": "U8",
-    "BoolStorage": "BOOL",
-}
-WIDTHS: Mapping[str, int] = {
-    "F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
-}  # fmt: skip
-_NAMES: Mapping[tuple[str, str], _Kind | _Function] = {
-    **{("torch", name): _Kind(kind) for name, kind in _STORAGES.items()},
-    ("collections", "OrderedDict"): _Function("dict"),
-    ("torch._utils", "_rebuild_tensor"): _Function("tensor"),
-    ("torch._utils", "_rebuild_tensor_v2"): _Function("tensor"),
-    ("torch._utils", "_rebuild_parameter"): _Function("parameter"),
-    ("torch", "Size"): _Function("size"),
-}
 _Stack: TypeAlias = list[Any]
 
 
@@ -102,7 +47,17 @@ def _opcodes(stream: io.BytesIO) -> Iterator[tuple[str, Any]]:
         opcode = _KNOWN.get(code.decode("latin-1"))
         if opcode is None:
             raise PickleError(f"its pickle has the opcode {code!r}, which no tensor needs")
-        yield opcode.name, None if opcode.arg is None else opcode.arg.reader(stream)
+        if opcode.name in _NAMING:
+            yield opcode.name, (_line(stream), _line(stream))
+        else:
+            yield opcode.name, None if opcode.arg is None else opcode.arg.reader(stream)
+
+
+def _line(stream: io.BytesIO) -> str:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise PickleError("its pickle ends in the middle of a name")
+    return line[:-1].decode()
 
 
 class _Machine:
@@ -148,7 +103,7 @@ class _Machine:
         self._stack.append([])
 
     def make_dict(self, _: object) -> None:
-        self._stack.append(_filled({}, self._operands()))
+        self._stack.append(filled({}, self._operands()))
 
     def make_list(self, _: object) -> None:
         self._stack.append(self._operands())
@@ -162,11 +117,11 @@ class _Machine:
 
     def set_item(self, _: object) -> None:
         value, key = self._pop(), self._pop()
-        _filled(self._stack[-1], [key, value])
+        filled(self._stack[-1], [key, value])
 
     def set_items(self, _: object) -> None:
         pairs = self._operands()
-        _filled(self._stack[-1], pairs)
+        filled(self._stack[-1], pairs)
 
     def append(self, _: object) -> None:
         value = self._pop()
@@ -191,22 +146,21 @@ class _Machine:
     def get(self, place: int) -> None:
         self._stack.append(self._memo[place])
 
-    def name(self, argument: str) -> None:
-        self._stack.append(_named(*argument.split(" ", 1)))
+    def name(self, parts: tuple[str, str]) -> None:
+        self._stack.append(named(*parts))
 
     def stack_name(self, _: object) -> None:
         name, module = self._pop(), self._pop()
-        self._stack.append(_named(str(module), str(name)))
+        self._stack.append(named(str(module), str(name)))
 
-    def instance(self, argument: str) -> None:
-        _named(*argument.split(" ", 1))
-        raise PickleError(f"it makes a {argument.replace(' ', '.')}, which no tensor needs")
+    def instance(self, parts: tuple[str, str]) -> None:
+        raise PickleError(f"it makes a {named(*parts)}, which no tensor needs")
 
     def reduce(self, _: object) -> None:
         arguments, function = self._pop(), self._pop()
-        if not isinstance(function, _Function) or not isinstance(arguments, tuple):
+        if not isinstance(function, Function) or not isinstance(arguments, tuple):
             raise PickleError("it calls what is not a function")
-        self._stack.append(_called(function.name, arguments))
+        self._stack.append(called(function.name, arguments))
 
     def build(self, _: object) -> None:
         """Attributes of a state dict (`_metadata`), which say nothing about the weights."""
@@ -215,78 +169,10 @@ class _Machine:
             raise PickleError("it sets attributes of something else than a dict")
 
     def persistent(self, _: object) -> None:
-        self._stack.append(_storage(self._pop()))
+        self._stack.append(storage_of(self._pop()))
 
 
-def _filled(target: object, pairs: _Stack) -> dict[str | int, Any]:
-    if not isinstance(target, dict):
-        raise PickleError("its pickle sets items of what is not a dict")
-    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        if not isinstance(key, str | int):
-            raise PickleError("it has a dict whose keys are not strings")
-        target[key] = value
-    return target
-
-
-def _named(module: str, name: str) -> _Kind | _Function:
-    try:
-        return _NAMES[module, name]
-    except KeyError:
-        raise PickleError(f"it asks for {module}.{name}, which no tensor needs") from None
-
-
-def _called(function: str, arguments: tuple[Any, ...]) -> object:
-    match function, arguments:
-        case "dict", ():
-            return {}
-        case "dict", ([*pairs],):
-            return _filled({}, [part for pair in pairs for part in _pair(pair)])
-        case "tensor", (Storage() as storage, int(offset), tuple(shape), tuple(strides), *_):
-            return _view(storage, offset, shape, strides)
-        case "parameter", (View() as view, *_):
-            return view
-        case "size", (tuple(extents),):
-            return extents
-    raise PickleError(f"it puts a {function} together from something else than its parts")
-
-
-def _pair(pair: object) -> tuple[Any, Any]:
-    match pair:
-        case [key, value]:
-            return key, value
-    raise PickleError("it makes a dict of something else than pairs")
-
-
-def _storage(identity: object) -> Storage:
-    match identity:
-        case ("storage", _Kind(kind), str(key), _, int(count)) | (
-            "storage",
-            _Kind(kind),
-            str(key),
-            _,
-            int(count),
-            None,
-        ):
-            if count >= 0:
-                return Storage(kind, key, count)
-    raise PickleError("it has a storage of an unknown kind")
-
-
-def _view(storage: Storage, offset: int, shape: tuple[Any, ...], strides: tuple[Any, ...]) -> View:
-    """A tensor whose every number lies in its storage, and that is not larger than it."""
-    if len(shape) != len(strides) or len(shape) > _MOST_AXES:
-        raise PickleError(f"a tensor has {len(shape)} axes")
-    if not all(isinstance(number, int) and number >= 0 for number in (offset, *shape, *strides)):
-        raise PickleError("a tensor has a shape that is none")
-    count = 1
-    for extent in shape:
-        count *= extent
-    last = offset + sum((extent - 1) * step for extent, step in zip(shape, strides, strict=True))
-    if count and (last >= storage.count or count > storage.count):
-        raise PickleError(f"a tensor of shape {shape} does not fit into its storage of {storage.count} numbers")
-    return View(storage, offset, shape, strides)
-
-
+_NAMING = ("GLOBAL", "INST")
 _ARGUMENT = object()
 _CONSTANTS: Mapping[str, object] = {
     **dict.fromkeys(
