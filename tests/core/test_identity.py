@@ -71,7 +71,7 @@ class TestAnyHubRepository:
         hub.publish("acme/bge-legal", WHOLE)
         model = Embedder("acme/bge-legal")
         found = hf_hub_download("acme/bge-legal", "config.json", local_files_only=True)
-        assert Path(found).parent == model._opened.files.folder
+        assert Path(found).parent == model._parts.model.found.files.folder
 
     @pytest.mark.parametrize("revision", ["v2", "refs/pr/1", "b" * 40])
     def test_a_revision_pins_it(self, hub: FakeHub, revision: str) -> None:
@@ -206,7 +206,7 @@ class TestWeightsThatAreKnown:
         self, known: str, request: pytest.FixtureRequest, tmp_path: Path
     ) -> None:
         original = Embedder(request.getfixturevalue(known))
-        paths = original._opened.files.paths
+        paths = original._parts.model.found.files.paths
         folder = tmp_path / "mine"
         folder.mkdir()
         graph = onnx.load(paths["model"])

@@ -89,7 +89,7 @@ def test_another_of_what_a_graph_depends_on_is_another_graph(
         case "onnxruntime":
             monkeypatch.setattr(ort, "__version__", "99.0")
         case "cpu":
-            monkeypatch.setattr(_prepare, "cpu_signature", lambda: "another")
+            monkeypatch.setattr(_prepare, "instruction_sets", lambda: "another")
         case "weights":
             write_tiny_model(folder, seed=1)
         case "precision":

@@ -6,15 +6,19 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+from bge_onnx._cache.place import notes_place
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._catalogue.modules import dense_modules
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task
-from bge_onnx._repository.locate import Located, locate
+from bge_onnx._checkpoint.located import read_located
+from bge_onnx._heads.dense import Dense, open_dense
+from bge_onnx._repository.locate import Located, locate, resolve_base
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.engine import Engine, EngineSpec, engine
@@ -37,6 +41,7 @@ class Opened:
         limit: The longest input in tokens, special tokens included.
         token_budget: The most padded tokens in a batch.
         tokenizer: Shared with every other model that reads with the same file.
+        dense: Linear layers behind the pooling.
         graph: What was done to the published graph, for people.
         arithmetic: What the graph's answers depend on beside the files, for fingerprints.
         engine: Shared with every other model opened with the same settings.
@@ -46,6 +51,7 @@ class Opened:
     limit: int
     token_budget: int
     tokenizer: TextTokenizer
+    dense: tuple[Dense, ...]
     graph: str
     arithmetic: str
     engine: Engine
@@ -125,22 +131,38 @@ def open_model(
         answer: What the graph must deliver.
         default_length: The limit in tokens where the user sets none; None for the model's own.
     """
-    spec, files = found.spec, found.files
+    spec = found.spec
+    base_of = partial(
+        resolve_base, cache=_cache(settings), sources=settings["sources"], progress=settings["show_progress"]
+    )
+    files, checkpoint = read_located(found.files, find_base=base_of, notes=notes_place(_cache(settings)))
     device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
     limit = _limit(spec, settings["max_length"], default_length)
     precision: Precision = "int8" if settings["precision"] == "int8" else files.precision
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
-    graph = prepare_graph(files, answer=answer, precision=precision, cache_dir=_cache(settings), on_cpu=device.is_cpu)
+    graph = prepare_graph(
+        files,
+        checkpoint,
+        answer=answer,
+        precision=precision,
+        cache_dir=_cache(settings),
+        on_cpu=device.is_cpu,
+    )
     stat = graph.path.stat()
     session = SessionSpec(
         path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
     )
     return Opened(
-        found=found,
+        found=replace(found, files=files),
         limit=limit,
         token_budget=settings["token_budget"] or device.token_budget,
-        tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
+        tokenizer=open_tokenizer(
+            files.paths["tokenizer"],
+            digest=files.digests["tokenizer"],
+            rows=None if checkpoint is None else checkpoint.architecture.vocabulary,
+        ),
+        dense=open_dense(dense_modules(files.folder)) if spec.task == "embedding" else (),
         graph=graph.note,
         arithmetic=arithmetic(answer, precision),
         engine=engine(EngineSpec(session=session, device=device)),

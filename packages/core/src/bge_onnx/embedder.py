@@ -95,7 +95,9 @@ def open_parts(model: ModelName | Located, settings: EmbedderSettings) -> Embedd
     opened = open_model(found, settings, answer="vector")
     spec = found.spec
     _check_width(opened)
-    head = VectorHead(dimension=spec.dimension, pooling=spec.pooling, normalize=settings["normalize"])
+    head = VectorHead(
+        dimension=spec.dimension, pooling=spec.pooling, normalize=settings["normalize"], layers=opened.dense
+    )
 
     def behind(instruction: str) -> Pipeline[str]:
         return text_pipeline(opened, settings, head, instruction=instruction)
@@ -292,6 +294,11 @@ def _only(vectors: FloatArray) -> FloatArray:
 def _check_width(opened: Opened) -> None:
     spec = opened.found.spec
     width = opened.engine.width(opened.engine.outputs[0])
-    if width not in (None, spec.dimension):
+    if opened.dense:
+        due = len(opened.dense[0].weight)
+        if width not in (None, due):
+            msg = f"{spec.name} gives {width} components to a Dense module of {due}; its files belong to two models"
+            raise UnsuitableModelError(msg)
+    elif width not in (None, spec.dimension):
         msg = f"{spec.name} gives {width} components, not the {spec.dimension} of its spec; correct its dimension"
         raise UnsuitableModelError(msg)
