@@ -14,6 +14,10 @@ import onnx
 import pytest
 
 from bge_onnx import BGEError, Embedder, M3Embedder, ModelSpec, Reranker, get_model
+from bge_onnx._cache import place as _place
+from bge_onnx._catalogue.spec import FileSpec, WeightsSpec
+from bge_onnx._repository.content import weights_fingerprint
+from bge_onnx._repository.locate import locate, resolve_base
 from bge_onnx.errors import (
     AmbiguousModelError,
     InputTypeError,
@@ -22,10 +26,6 @@ from bge_onnx.errors import (
     UnsuitableModelError,
     WeightsError,
 )
-from bge_onnx._cache import place as _place
-from bge_onnx._catalogue.spec import FileSpec, WeightsSpec
-from bge_onnx._repository.content import weights_fingerprint
-from bge_onnx._repository.locate import locate, resolve_base
 from bge_onnx.testing import write_tiny_model
 from tests.core.fake_hub import COMMIT, FakeHub, fake_hub
 from tests.core.weights_kit import WHOLE, files_of, find, hub_snapshot, isolate

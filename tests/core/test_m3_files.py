@@ -15,10 +15,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from bge_onnx import Embedder, M3Embedder
-from bge_onnx.errors import UnsuitableModelError
-from bge_onnx.types import M3Output, Precision
 from bge_onnx._checkpoint.files import read_tensors
+from bge_onnx.errors import UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import M3Output, Precision
 
 TEXTS = ["hello world", "", "the cat and the dog, the cat and the house"]
 HIDDEN = 32
