@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bge_onnx import Embedder, InputTypeError, InputValueError, M3Embedder, Reranker, UnknownModelError
+from bge_onnx import Embedder, M3Embedder, Reranker
 from bge_onnx.bulk import EmbedBatches, RerankBatches
+from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError
 from tests.bulk.corpus import sentences
 
 TEXTS = sentences(30)

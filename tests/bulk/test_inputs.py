@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bge_onnx import BGEError, Embedder, InputValueError
+from bge_onnx import BGEError, Embedder
 from bge_onnx.bulk import BadRowError, EmbedSummary, embed_files
+from bge_onnx.errors import InputValueError
 from tests.bulk.corpus import sentences, write_jsonl
 
 TEXTS = [*sentences(5), "", "with, a comma", 'with "quotes"', "大熊猫", "two\u2028lines in\x0bone \x85 line"]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bge_onnx import Embedder, InputTypeError, M3Embedder, Reranker
+from bge_onnx import Embedder, M3Embedder, Reranker
 from bge_onnx.bulk import EmbedBatches
+from bge_onnx.errors import InputTypeError
 from tests.scale.workers import claim
 
 

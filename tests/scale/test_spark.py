@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bge_onnx import Embedder, InputValueError, M3Embedder, Reranker
+from bge_onnx import Embedder, M3Embedder, Reranker
+from bge_onnx.errors import InputValueError
 from tests.scale.workers import KillOnce
 
 THREADS = 1  # spark.task.cpus

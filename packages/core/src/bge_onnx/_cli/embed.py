@@ -11,12 +11,11 @@ import click
 from bge_onnx._catalogue.spec import Pooling, Precision
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import duration, echo_json
-from bge_onnx._open import EmbedderSettings
 from bge_onnx.bulk._encoding import Role
 from bge_onnx.bulk._files import PART_ROWS, EmbedSummary, OnError, embed_files
 from bge_onnx.bulk._inputs import Format
 from bge_onnx.bulk._run import EmbedProgress
-from bge_onnx.settings import Truncate
+from bge_onnx.settings import EmbedderSettings, Truncate
 
 _LOG_EVERY = 60.0  # seconds between lines in a log
 

@@ -20,7 +20,7 @@ from bge_onnx._cache.inventory import inventory
 from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._cli.tables import size
 from bge_onnx._repository.sources import chosen_sources
-from bge_onnx._runtime.cpu import available_cpus, cpu_signature
+from bge_onnx._runtime.cpu import available_cpus, instruction_sets
 
 # What ONNX Runtime's kernels make use of, the later ones for int8 above all.
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
@@ -76,7 +76,7 @@ def _providers() -> Finding:
 
 
 def _features() -> Finding:
-    words = set(cpu_signature().split())
+    words = set(instruction_sets().split())
     held = [feature for feature in _FEATURES if feature in words]
     if platform.machine() in ("x86_64", "AMD64") and words and "avx2" not in held:
         return Finding("cpu", "note", "no AVX2", "expect a fraction of the speed that the README states")

@@ -8,8 +8,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from bge_onnx._catalogue.spec import Precision
-from bge_onnx._open import EngineSettings
-from bge_onnx.settings import Truncate
+from bge_onnx.settings import EngineSettings, Truncate
 
 F = TypeVar("F", bound=Callable[..., Any])
 

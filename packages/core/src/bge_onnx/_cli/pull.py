@@ -8,13 +8,16 @@ from pathlib import Path
 
 import click
 
-from bge_onnx import Reranker, get_model
+from bge_onnx import Reranker
+from bge_onnx._catalogue.registry import catalogue_entry
 from bge_onnx._catalogue.spec import ModelSpec, Precision
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import echo_json, size
-from bge_onnx._open import EngineSettings, open_embedder
+from bge_onnx._open import open_embedder
 from bge_onnx._repository.files import ModelFiles
-from bge_onnx._repository.search import fetch
+from bge_onnx._repository.locate import Located, locate
+from bge_onnx.errors import UnsuitableModelError
+from bge_onnx.settings import EngineSettings
 
 _NOT_COPIED = "manifest.json"
 
@@ -53,16 +56,15 @@ def command(
       RUN bge-onnx pull BAAI/bge-small-en-v1.5 --prepare
       ENV BGE_SOURCES=cache
     """
-    specs = [get_model(model) for model in models]  # all of them, so that a misspelt one stops before any download
     pulled = []
-    for spec in specs:
-        files = fetch(
-            spec,
-            "fp32" if precision == "int8" else precision,
-            folder=None,
-            cache_dir=Path(cache_dir).expanduser() if cache_dir else None,
+    for model in models:
+        found = _find(
+            model,
+            precision=precision,
+            cache=Path(cache_dir).expanduser() if cache_dir else None,
             sources=options.split(sources),
         )
+        spec, files = found.spec, found.files
         folder = files.folder if target is None else _copy(files, Path(target).expanduser().absolute() / _short(spec))
         if prepare:
             _open(spec, precision=precision, cache_dir=cache_dir, sources=sources)
@@ -73,6 +75,18 @@ def command(
             click.echo(f"{spec.name} ({precision}): {size(stored)} in {folder}, from {files.source}")
     if as_json:
         echo_json(pulled)
+
+
+def _find(model: str, *, precision: Precision, cache: Path | None, sources: list[str] | None) -> Located:
+    """The model with its files on this machine; a repository that the catalogue does not know says what it is for."""
+    entry = catalogue_entry(model)
+    task = "embedding" if entry is None else entry.task
+    try:
+        return locate(model, task=task, precision=precision, cache=cache, sources=sources)
+    except UnsuitableModelError:
+        if entry is not None:
+            raise
+        return locate(model, task="reranking", precision=precision, cache=cache, sources=sources)
 
 
 def _short(spec: ModelSpec) -> str:

@@ -8,9 +8,6 @@ from typing import Unpack
 
 import numpy as np
 
-from bge_onnx._model import ModelName
-from bge_onnx._open import EmbedderSettings, EngineSettings
-from bge_onnx._text.tokens import PairTruncation
 from bge_onnx.bulk._columns import Column, Numbers, SparseVectors, Vectors
 from bge_onnx.bulk._encoding import Role, check_role, encode_together, open_for_bulk
 from bge_onnx.bulk._frames import Batch, column_of, with_columns
@@ -20,12 +17,7 @@ from bge_onnx.bulk._missing import Nulls, check_nulls, find_missing
 from bge_onnx.embedder import Embedder
 from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.reranker import Reranker
-
-
-class RerankerSettings(EngineSettings, total=False):
-    """Keyword arguments of `Reranker`, which documents them."""
-
-    truncation: PairTruncation
+from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings
 
 
 class EmbedBatches:

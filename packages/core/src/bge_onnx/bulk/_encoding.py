@@ -10,11 +10,10 @@ import numpy as np
 
 from bge_onnx._heads.lexical import LexicalWeights
 from bge_onnx._heads.vectors import FloatArray
-from bge_onnx._model import ModelName
-from bge_onnx._open import EmbedderSettings
 from bge_onnx.embedder import Embedder
 from bge_onnx.errors import InputValueError
 from bge_onnx.m3 import M3Embedder
+from bge_onnx.settings import EmbedderSettings, ModelName
 
 Role: TypeAlias = Literal["document", "query"]
 

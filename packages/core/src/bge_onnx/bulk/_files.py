@@ -8,8 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack, get_args
 
-from bge_onnx._model import ModelName
-from bge_onnx._open import EmbedderSettings
 from bge_onnx._text.checks import check_whole
 from bge_onnx.bulk._atomic import read_json, write_json
 from bge_onnx.bulk._encoding import Role, check_role, open_for_bulk
@@ -20,6 +18,7 @@ from bge_onnx.bulk._reading import Reading
 from bge_onnx.bulk._run import EmbedProgress, Run, make_all
 from bge_onnx.bulk._side_file import write_side_file
 from bge_onnx.errors import InputValueError
+from bge_onnx.settings import EmbedderSettings, ModelName
 
 OnError: TypeAlias = Literal["stop", "skip"]
 
@@ -212,7 +211,6 @@ def _quiet(settings: EmbedderSettings) -> EmbedderSettings:
     """The settings with cutting left to be counted here, where file and line are known."""
     quiet = settings.copy()
     quiet["truncate"] = "silent"
-    quiet.setdefault("show_progress", None)
     return quiet
 
 

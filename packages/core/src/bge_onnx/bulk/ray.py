@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TypeAlias, Unpack
 
-from bge_onnx._model import ModelName
-from bge_onnx._open import EmbedderSettings
 from bge_onnx._text.checks import check_whole
 from bge_onnx.bulk._arrow import Foreign, load
-from bge_onnx.bulk._batches import EmbedBatches, RerankBatches, RerankerSettings
+from bge_onnx.bulk._batches import EmbedBatches, RerankBatches
 from bge_onnx.bulk._encoding import Role
 from bge_onnx.bulk._missing import Nulls
+from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings
 
 load("ray.data", extra="ray", what="Ray datasets")
 
