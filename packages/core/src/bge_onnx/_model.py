@@ -25,11 +25,14 @@ from bge_onnx._runtime.engine import Engine, EngineSpec, engine
 from bge_onnx._runtime.lazy import Lazy
 from bge_onnx._runtime.session import SessionSpec
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
-from bge_onnx.errors import InputValueError
+from bge_onnx.errors import InputValueError, UnsuitableModelError
 from bge_onnx.settings import EngineSettings, ModelName, changed
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
+
+
+_GRAPHS = ("onnx/model.onnx", "model.onnx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,14 @@ def open_model(
     base_of = partial(
         resolve_base, cache=_cache(settings), sources=settings["sources"], progress=settings["show_progress"]
     )
-    files, checkpoint = read_located(found.files, find_base=base_of, notes=notes_place(_cache(settings)))
+    try:
+        files, checkpoint = read_located(found.files, find_base=base_of, notes=notes_place(_cache(settings)))
+    except UnsuitableModelError as error:
+        graph_beside = next((name for name in _GRAPHS if (found.files.folder / name).is_file()), None)
+        if graph_beside is None or settings["file"] is not None:
+            raise
+        msg = f"{error}; pass file={graph_beside!r} to open the graph beside it"
+        raise UnsuitableModelError(msg) from error
     device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
     limit = _limit(spec, settings["max_length"], default_length)
     precision: Precision = "int8" if settings["precision"] == "int8" else files.precision
