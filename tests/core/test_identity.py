@@ -54,7 +54,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 
 class TestAnyHubRepository:
-    def test_it_opens_as_its_folder_would(self, hub: FakeHub, tmp_path: Path, tiny_embedder: Path) -> None:
+    def test_it_opens_as_its_folder_would(self, hub: FakeHub, tiny_embedder: Path) -> None:
         hub.publish("acme/bge-legal", {**files_of(tiny_embedder), **_LARGE})
         model = Embedder("acme/bge-legal")
         assert (model.spec.name, model.spec.query_instruction) == ("acme/bge-legal", "Represent this sentence: ")
@@ -189,9 +189,7 @@ class TestAnyHubRepository:
             Embedder(tiny_embedder, revision="v2")
 
 
-def test_heads_of_other_precisions_come_from_the_authors_repository(
-    hub: FakeHub, tiny_m3: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heads_of_other_precisions_come_from_the_authors_repository(hub: FakeHub, tiny_m3: Path) -> None:
     held = files_of(tiny_m3)
     hub.publish("BAAI/bge-m3", held, commit=get_model("bge-m3").weights[0].revision)
     mirrored = {"onnx/model_fp16.onnx": held["onnx/model.onnx"], "tokenizer.json": held["tokenizer.json"]}
@@ -257,7 +255,7 @@ class TestMachinesWithoutAHome:
         assert find(tiny_embedder).folder == tiny_embedder
 
     def test_a_download_says_what_to_set(self) -> None:
-        with pytest.raises(WeightsError, match="no home folder is known.*BGE_CACHE"):
+        with pytest.raises(WeightsError, match=r"no home folder is known.*BGE_CACHE"):
             find("BAAI/bge-small-en-v1.5")
 
     @pytest.mark.parametrize("place", ["~nosuchuser/cache", "a\0b"])

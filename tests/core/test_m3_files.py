@@ -172,4 +172,4 @@ def test_links_get_their_chance_where_the_cache_cannot_be_written(
     else:
         assert_same(encode(snapshot, tmp_path / "file" / "cache"), expected)
     assert caplog.records[0].levelno == logging.WARNING
-    assert "its links cannot be replaced by files" in caplog.records[0].getMessage()
+    assert "its links cannot be replaced by real files" in caplog.records[0].getMessage()

@@ -127,7 +127,7 @@ class TestRefusals:
     ) -> None:
         hub.behaviour, hub.victims, hub.retry_after = "busy once", f"/revision/{REVISION}", "4"
         waits: list[float] = []
-        monkeypatch.setattr(_hub.time, "sleep", waits.append)
+        monkeypatch.setattr(time, "sleep", waits.append)
         assert _find(tmp_path).paths["model"].read_bytes() == MODEL
         assert 4.0 in waits
 
@@ -137,9 +137,7 @@ class TestRefusals:
     def test_what_is_not_the_file_never_enters(
         self, hub: FakeHub, tmp_path: Path, behaviour: Behaviour, verified: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import huggingface_hub.file_download as download
-
-        monkeypatch.setattr(download.time, "sleep", lambda _: None)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
         hub.behaviour, hub.victims = behaviour, "model.onnx"
         with pytest.raises(WeightsError):
             _find(tmp_path, tiny_spec(verified=verified))
@@ -166,7 +164,7 @@ class TestRefusals:
     @pytest.mark.usefixtures("_hasty")
     def test_a_body_without_end_is_broken_off(self, hub: FakeHub, tmp_path: Path) -> None:
         hub.behaviour, hub.victims = "endless", "model.onnx"
-        with pytest.raises(WeightsError, match="more than the .* bytes that were announced"):
+        with pytest.raises(WeightsError, match=r"more than the .* bytes that were announced"):
             _find(tmp_path)
 
 
@@ -307,7 +305,7 @@ class TestOffline:
 
     def test_a_snapshot_of_another_commit_without_known_digests_is_named(self, tmp_path: Path) -> None:
         hub_snapshot(tmp_path, "me/tiny", FILES, commit="f" * 40)
-        with pytest.raises(WeightsError, match="it has fff.*pass revision="):
+        with pytest.raises(WeightsError, match=r"it has fff.*pass revision="):
             _find(tmp_path, tiny_spec(verified=False))
 
     def test_a_model_that_other_programs_fetched_opens(self, tmp_path: Path) -> None:
