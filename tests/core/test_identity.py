@@ -13,24 +13,19 @@ import numpy as np
 import onnx
 import pytest
 
-from bge_onnx import (
-    AmbiguousModelError,
-    BGEError,
-    Embedder,
-    InputTypeError,
-    InputValueError,
-    M3Embedder,
-    ModelSpec,
-    Reranker,
-    UnknownModelError,
-    UnsuitableModelError,
-    WeightsError,
-    get_model,
-)
+from bge_onnx import BGEError, Embedder, M3Embedder, ModelSpec, Reranker, get_model
 from bge_onnx._cache import place as _place
 from bge_onnx._catalogue.spec import FileSpec, WeightsSpec
 from bge_onnx._repository.content import weights_fingerprint
 from bge_onnx._repository.locate import locate, resolve_base
+from bge_onnx.errors import (
+    AmbiguousModelError,
+    InputTypeError,
+    InputValueError,
+    UnknownModelError,
+    UnsuitableModelError,
+    WeightsError,
+)
 from bge_onnx.testing import write_tiny_model
 from tests.core.fake_hub import COMMIT, FakeHub, fake_hub
 from tests.core.weights_kit import WHOLE, files_of, find, hub_snapshot, isolate
@@ -76,7 +71,7 @@ class TestAnyHubRepository:
         hub.publish("acme/bge-legal", WHOLE)
         model = Embedder("acme/bge-legal")
         found = hf_hub_download("acme/bge-legal", "config.json", local_files_only=True)
-        assert Path(found).parent == model._opened.files.folder
+        assert Path(found).parent == model._parts.model.found.files.folder
 
     @pytest.mark.parametrize("revision", ["v2", "refs/pr/1", "b" * 40])
     def test_a_revision_pins_it(self, hub: FakeHub, revision: str) -> None:
@@ -209,7 +204,7 @@ class TestWeightsThatAreKnown:
         self, known: str, request: pytest.FixtureRequest, tmp_path: Path
     ) -> None:
         original = Embedder(request.getfixturevalue(known))
-        paths = original._opened.files.paths
+        paths = original._parts.model.found.files.paths
         folder = tmp_path / "mine"
         folder.mkdir()
         graph = onnx.load(paths["model"])

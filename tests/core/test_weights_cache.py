@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import ModelSpec, WeightsError
+from bge_onnx import ModelSpec
 from bge_onnx._cache import lock as _lock
 from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._catalogue.spec import WeightsSpec
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.sources import SourceLike
+from bge_onnx.errors import WeightsError
 from bge_onnx.types import Listing, RemoteFile
 from tests.core.fake_mvn import put_mvn_on_path, write_jar
 from tests.core.weights_kit import (

@@ -9,11 +9,12 @@ import onnx
 import onnxruntime
 import pytest
 
-from bge_onnx import Embedder, InputTypeError, InputValueError, ModelSpec, UnsuitableModelError, WeightsError, get_model
+from bge_onnx import Embedder, ModelSpec, get_model
 from bge_onnx._cache import digest as _digest
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.onnx_file import GraphError, external_files, look
+from bge_onnx.errors import InputTypeError, InputValueError, UnsuitableModelError, WeightsError
 from tests.core.weights_kit import TOKENIZER, WHOLE, external_model, find, isolate, sha256
 
 _EN = get_model("bge-small-en-v1.5")

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import Embedder, ModelSpec, WeightsError
+from bge_onnx import Embedder, ModelSpec
 from bge_onnx._repository import hub as _hub
 from bge_onnx._repository import patience as _patience
 from bge_onnx._repository.files import ModelFiles
+from bge_onnx.errors import WeightsError
 from tests.core.fake_hub import COMMIT, Behaviour, FakeHub, fake_hub
 from tests.core.weights_kit import (
     FILES,

@@ -1,66 +1,119 @@
-"""Protocols and small types for people who bring their own parts."""
+"""The types behind the names people use: facts about models, answers, and what your own classes may stand in for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
-__all__ = ["Listing", "RemoteFile", "Repository"]
+import numpy as np
+from numpy.typing import NDArray
+
+from bge_onnx._catalogue.spec import (
+    FileRole,
+    FileSpec,
+    Head,
+    MavenArtifact,
+    ModelSpec,
+    Pooling,
+    Precision,
+    Task,
+    WeightsSpec,
+)
+from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vectors
+from bge_onnx._heads.vectors import FloatArray, RankedPassage
+from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
+from bge_onnx._runtime.device import Provider
+from bge_onnx._text.tokens import PairTruncation
+from bge_onnx._text.truncation import Truncate
+from bge_onnx.settings import ModelName
+
+__all__ = [
+    "EmbedderLike",
+    "FileRole",
+    "FileSpec",
+    "FloatArray",
+    "Head",
+    "LexicalWeights",
+    "Listing",
+    "M3Output",
+    "M3Scores",
+    "M3Vectors",
+    "MavenArtifact",
+    "ModelName",
+    "ModelSpec",
+    "PairTruncation",
+    "Pooling",
+    "Precision",
+    "Provider",
+    "RankedPassage",
+    "RemoteFile",
+    "Repository",
+    "RerankerLike",
+    "Task",
+    "Truncate",
+    "WeightsSpec",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """One file of a repository, as the repository states it.
+class EmbedderLike(Protocol):
+    """Whatever turns texts into vectors as `bge_onnx.Embedder` does."""
 
-    Attributes:
-        path: Where it lies, relative to the model's root, with forward slashes.
-        size: Bytes, or None where the repository does not say.
-        sha256: Lower-case hexadecimal digest, or None where the repository does not say. What arrives is compared.
-    """
+    @property
+    def spec(self) -> ModelSpec:
+        """Facts about the model."""
 
-    path: str
-    size: int | None = None
-    sha256: str | None = None
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the results: equal fingerprints mean equal answers to equal inputs."""
+
+    def embed_documents(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns the vectors of passages, float32 (n, dimension)."""
+
+    def embed_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns the vectors of queries, float32 (n, dimension)."""
+
+    def embed_query(self, text: str, /) -> NDArray[np.float32]:
+        """Returns the vector of one query, float32 (dimension,)."""
+
+    def embed_stream(self, texts: Iterable[str], /) -> Iterator[NDArray[np.float32]]:
+        """Yields the vectors of passages in order, float32 (dimension,) each."""
+
+    async def aembed_documents(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Does what `embed_documents` does."""
+
+    async def aembed_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Does what `embed_queries` does."""
+
+    async def aembed_query(self, text: str, /) -> NDArray[np.float32]:
+        """Does what `embed_query` does."""
+
+    def count_tokens(self, texts: Sequence[str], /) -> Sequence[int]:
+        """Counts the tokens of each text, special tokens included, before any cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a repository holds of one model.
+class RerankerLike(Protocol):
+    """Whatever scores passages against a query as `bge_onnx.Reranker` does."""
 
-    Attributes:
-        files: Every file, in any order.
-        commit: What the revision stands for: a commit, a version, a date; it appears in `source`.
-    """
+    @property
+    def spec(self) -> ModelSpec:
+        """Facts about the model."""
 
-    files: tuple[RemoteFile, ...]
-    commit: str
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the results: equal fingerprints mean equal answers to equal inputs."""
 
+    def score(self, pairs: Sequence[tuple[str, str]], /) -> NDArray[np.float32]:
+        """Returns the raw logits of (query, passage) pairs, float32 (n,)."""
 
-@runtime_checkable
-class Repository(Protocol):
-    """A place that models come from: an instance in `sources=` serves an object store or a company mirror.
+    def rank(
+        self, query: str, passages: Sequence[str], /, *, top_k: int | None = None, threshold: float | None = None
+    ) -> list[RankedPassage]:
+        """Returns passages by falling logit, ties in input order."""
 
-    What it delivers is verified, checked for being what its name says, and kept in the cache. Both methods may raise
-    any exception; its text becomes this source's part of the `WeightsError`, and the next source gets its turn.
-    """
+    async def ascore(self, pairs: Sequence[tuple[str, str]], /) -> NDArray[np.float32]:
+        """Does what `score` does."""
 
-    def list_files(self, model: str, revision: str) -> Listing:
-        """Say what there is of a model.
-
-        Args:
-            model: Hub id, "BAAI/bge-m3".
-            revision: Branch, tag or commit; "main" where the user names none and the catalogue pins none.
-        """
-        ...
-
-    def fetch_file(self, model: str, commit: str, path: str, target: Path) -> Path | None:
-        """Write one file to `target`, whose folder exists; or return where it lies already on this machine.
-
-        Args:
-            model: As in `list_files`.
-            commit: The `Listing.commit` of the listing that named the file.
-            path: The `RemoteFile.path`.
-            target: Where the file is to be written.
-        """
-        ...
+    async def arank(
+        self, query: str, passages: Sequence[str], /, *, top_k: int | None = None, threshold: float | None = None
+    ) -> list[RankedPassage]:
+        """Does what `rank` does."""

@@ -8,7 +8,7 @@ import json
 import uuid
 from pathlib import Path
 
-from bge_onnx.types import Listing, RemoteFile
+from bge_onnx._repository.protocol import Listing, RemoteFile
 
 __all__ = ["recall_listing", "remember_listing"]
 

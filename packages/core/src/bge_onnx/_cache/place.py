@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from platformdirs import user_cache_path
 
 from bge_onnx.errors import WeightsError
 
-__all__ = ["cache_place", "default_cache_dir", "expanded", "is_folder"]
+__all__ = ["cache_place", "default_cache_dir", "expanded", "is_folder", "notes_place", "prepared_places"]
 
 
 def default_cache_dir() -> Path:
@@ -25,6 +26,27 @@ def default_cache_dir() -> Path:
         return cache_place(user_cache_path("bge-onnx", appauthor=False), name="the default cache")
     except RuntimeError as error:  # platformdirs asks for a home folder
         raise WeightsError("no home folder is known to keep weights in; set BGE_CACHE or pass cache_dir=") from error
+
+
+def notes_place(cache: Path | None) -> Path | None:
+    """Where digests of large files are remembered: the cache; None where there is no place for one."""
+    try:
+        return (cache or default_cache_dir()).absolute()
+    except OSError:
+        return None
+
+
+def prepared_places(cache: Path | None) -> list[Path]:
+    """Where prepared graphs may lie, the preferred place first: the cache, and this user's own where that is another.
+
+    A cache that cannot be written is a source all the same; what is made on top of it goes to the second place.
+    """
+    places = []
+    with contextlib.suppress(OSError):  # no home folder is known, or no such path can be
+        places.append((cache or default_cache_dir()).absolute() / "prepared")
+    with contextlib.suppress(OSError, RuntimeError):
+        places.append(user_cache_path("bge-onnx", appauthor=False).absolute() / "prepared")
+    return list(dict.fromkeys(places))
 
 
 def cache_place(path: str | os.PathLike[str], *, name: str = "cache_dir") -> Path:

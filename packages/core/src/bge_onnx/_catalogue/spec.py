@@ -9,7 +9,9 @@ Precision: TypeAlias = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 Pooling: TypeAlias = Literal["cls", "mean"]
 Task: TypeAlias = Literal["embedding", "reranking"]
 Head: TypeAlias = Literal["dense", "lexical", "colbert", "logit"]
-FileRole: TypeAlias = Literal["model", "data", "tokenizer", "sparse_linear", "colbert_linear", "config"]
+FileRole: TypeAlias = Literal[
+    "model", "data", "tokenizer", "sparse_linear", "colbert_linear", "config", "facts", "base"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.index import shards
 from bge_onnx._repository.onnx_file import GraphError, look
 from bge_onnx._repository.opens import what_it_is_instead
+from bge_onnx._repository.protocol import Listing, RemoteFile
 from bge_onnx.errors import UnsuitableModelError, WeightsError
-from bge_onnx.types import Listing, RemoteFile
 
 __all__ = ["Folder", "choose_in", "files_of", "paths_in"]
 

@@ -20,10 +20,10 @@ from bge_onnx._repository.errors import SourceError, brief
 from bge_onnx._repository.hub_cache import HubFolder, discard, stated_digest_problem
 from bge_onnx._repository.opens import check_opens
 from bge_onnx._repository.patience import Watch, watched, within
+from bge_onnx._repository.protocol import Listing, RemoteFile
 from bge_onnx._repository.resume import Transfer, counter, counts
 from bge_onnx._repository.sources import offline
 from bge_onnx.errors import UnsuitableModelError
-from bge_onnx.types import Listing, RemoteFile
 
 __all__ = ["Hub", "UnlistedError"]
 

@@ -12,10 +12,10 @@ from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.folder import files_of, paths_in
 from bge_onnx._repository.hub_cache import HubFolder, stated_digest_problem
 from bge_onnx._repository.opens import check_opens
+from bge_onnx._repository.protocol import Listing, RemoteFile
 from bge_onnx._repository.request import Request
 from bge_onnx._repository.sources import offline
 from bge_onnx.errors import BGEError, UnsuitableModelError, WeightsError
-from bge_onnx.types import Listing, RemoteFile
 
 __all__ = ["from_hub_cache"]
 

@@ -14,7 +14,7 @@ from typing import IO
 
 from bge_onnx._catalogue.spec import FileSpec, MavenArtifact
 from bge_onnx._repository.errors import SourceError
-from bge_onnx.types import Listing, RemoteFile
+from bge_onnx._repository.protocol import Listing, RemoteFile
 
 __all__ = ["Maven"]
 

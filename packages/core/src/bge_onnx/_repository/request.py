@@ -9,8 +9,8 @@ from pathlib import Path
 from bge_onnx._catalogue.spec import FileSpec, Precision, WeightsSpec
 from bge_onnx._repository.choice import Choice, choose, head_role
 from bge_onnx._repository.files import Form
+from bge_onnx._repository.protocol import Listing
 from bge_onnx.errors import WeightsError
-from bge_onnx.types import Listing
 
 __all__ = ["Request"]
 

@@ -21,11 +21,11 @@ from bge_onnx._repository.hub_snapshots import from_hub_cache
 from bge_onnx._repository.maven import Maven
 from bge_onnx._repository.others import refuse_other_model
 from bge_onnx._repository.progress import progress
+from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
 from bge_onnx._repository.request import Request
 from bge_onnx._repository.sources import Source, offline, word_of
 from bge_onnx._repository.store import fill, stored
 from bge_onnx.errors import InputValueError, UnsuitableModelError, WeightsError
-from bge_onnx.types import Listing, RemoteFile, Repository
 
 __all__ = ["Search"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from bge_onnx._cache.place import expanded, is_folder
+from bge_onnx._repository.protocol import Repository
 from bge_onnx.errors import InputTypeError, InputValueError
-from bge_onnx.types import Repository
 
 __all__ = ["Source", "SourceLike", "chosen_sources", "offline", "word_of"]
 

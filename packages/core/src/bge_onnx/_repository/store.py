@@ -17,9 +17,9 @@ from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.folder import files_of
 from bge_onnx._repository.gather import gather
 from bge_onnx._repository.opens import check_opens
+from bge_onnx._repository.protocol import RemoteFile, Repository
 from bge_onnx._repository.request import Request
 from bge_onnx.errors import BGEError, UnsuitableModelError
-from bge_onnx.types import RemoteFile, Repository
 
 __all__ = ["fill", "stored"]
 
