@@ -102,6 +102,19 @@ class TestAnyHubRepository:
         assert (found.spec.name, found.spec.query_instruction) == ("BAAI/bge-small-en-v1.5", _INSTRUCTION)
         assert "by its name" in found.origins["query_instruction"]
 
+    def test_a_mirror_at_a_revision_is_that_mirror(self, hub: FakeHub, tmp_path: Path) -> None:
+        folder = write_tiny_model(tmp_path / "m", hidden=384, heads=12, query_instruction=None)
+        hub.publish("Xenova/bge-small-en-v1.5", files_of(folder), revisions=("v3",))
+        found = locate("Xenova/bge-small-en-v1.5", task="embedding", revision="v3")
+        assert (found.spec.name, found.spec.query_instruction) == ("Xenova/bge-small-en-v1.5", _INSTRUCTION)
+
+    def test_a_limit_below_the_catalogues_counts(self, hub: FakeHub) -> None:
+        checkpoint = _safetensors({"w": np.zeros((2, 2), np.float32)})
+        short = {"sentence_bert_config.json": b'{"max_seq_length": 256}', "model.safetensors": checkpoint}
+        hub.publish("shibing624/text2vec-bge-large-chinese", {**WHOLE, **short})
+        found = locate("text2vec-bge-large-chinese", task="embedding")
+        assert (found.spec.max_tokens, found.spec.pooling, found.origins["max_tokens"]) == (256, "mean", "folder")
+
     def test_what_is_open_is_asked_for_before_weights_are_fetched(self, hub: FakeHub, tmp_path: Path) -> None:
         hub.publish("acme/bge-legal", files_of(write_tiny_model(tmp_path / "m", query_instruction=None)))
         with pytest.raises(AmbiguousModelError, match="acme/bge-legal does not say which instruction"):

@@ -161,6 +161,7 @@ class TestRefusals:
         hub.publish("me/tiny", {**FILES, "tokenizer.json": TOKENIZER + b"\n"})
         with pytest.raises(WeightsError, match="wrong content: sha256"):
             _find(tmp_path)
+        assert not hub.downloads  # the hub says so itself
 
     @pytest.mark.usefixtures("_hasty")
     def test_a_body_without_end_is_broken_off(self, hub: FakeHub, tmp_path: Path) -> None:
