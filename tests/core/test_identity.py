@@ -197,6 +197,31 @@ class TestAnyHubRepository:
             Embedder(tiny_embedder, revision="v2")
 
 
+class TestCheckpointsOnTheHub:
+    """The libraries' own folders, published."""
+
+    @pytest.mark.parametrize("name", ["st-bert-cls-norm", "hf-bert-sharded", "hf-bert-bin"])
+    def test_one_opens_as_its_folder_does(self, hub: FakeHub, shared: Path, name: str) -> None:
+        folder = shared / "reference" / "checkpoints" / name
+        hub.publish("acme/bge-legal", files_of(folder))
+        expected = json.loads((folder / "expected.json").read_text())
+        model = Embedder("acme/bge-legal", truncate="silent", **expected["open"])
+        vectors = np.asarray(model.embed_documents(expected["texts"]))
+        assert np.abs(vectors - np.asarray(expected["normalized"])).max() < 1e-5
+        assert COMMIT in model.source
+
+    def test_an_adapter_finds_its_base_there(self, hub: FakeHub, shared: Path) -> None:
+        checkpoints = shared / "reference" / "checkpoints"
+        adapter = files_of(checkpoints / "lora-bert-qv")
+        config = {**json.loads(adapter["adapter_config.json"]), "base_model_name_or_path": "acme/base"}
+        hub.publish("acme/base", files_of(checkpoints / "lora-bert-base"))
+        hub.publish("acme/adapter", {**adapter, "adapter_config.json": json.dumps(config).encode()})
+        settings = {"pooling": "cls", "query_instruction": ""}
+        found = Embedder("acme/adapter", **settings).embed_documents(["a cat"])  # type: ignore[arg-type]
+        there = Embedder(checkpoints / "lora-bert-qv", **settings).embed_documents(["a cat"])  # type: ignore[arg-type]
+        assert np.array_equal(found, there)
+
+
 def test_heads_of_other_precisions_come_from_the_authors_repository(hub: FakeHub, tiny_m3: Path) -> None:
     held = files_of(tiny_m3)
     hub.publish("BAAI/bge-m3", held, commit=get_model("bge-m3").weights[0].revision)

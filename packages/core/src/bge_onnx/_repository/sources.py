@@ -33,7 +33,7 @@ def chosen_sources(sources: Sequence[SourceLike] | None) -> tuple[Source, ...]:
     if not _is_list(sources):
         raise InputTypeError("sources must be a list of strings, for example ['cache', 'hub']")
     for entry in sources:
-        if not isinstance(entry, str | os.PathLike | Repository) or isinstance(entry, type):
+        if not _is_source(entry):
             raise InputTypeError(
                 "sources must be a list of strings, folders and repositories (with list_files and fetch_file), for "
                 f"example ['cache', 'hub'], got {type(entry).__name__}"
@@ -45,6 +45,10 @@ def chosen_sources(sources: Sequence[SourceLike] | None) -> tuple[Source, ...]:
 
 def _is_list(sources: object) -> bool:
     return isinstance(sources, Sequence) and not isinstance(sources, str)
+
+
+def _is_source(entry: object) -> bool:
+    return isinstance(entry, str | os.PathLike | Repository) and not isinstance(entry, type)
 
 
 def offline() -> bool:
