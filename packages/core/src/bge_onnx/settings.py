@@ -64,9 +64,7 @@ class Options:
             msg = f"sources must be a list, got the str {self.sources!r}; pass [{self.sources!r}]"
             raise InputValueError(msg)
         _check_folder("cache_dir", self.cache_dir)
-        if self.file is not None and not isinstance(self.file, str):
-            msg = f"file must be the name of a file in the model's folder, or None to choose, got {self.file!r}"
-            raise InputTypeError(msg)
+        _check_file(self.file)
 
     @property
     def cache(self) -> Path | None:
@@ -81,6 +79,12 @@ def _check_folder(name: str, value: object) -> None:
     if value == "":
         msg = f"{name} must be a folder's path, got ''; pass '.' for the current folder or None for the default"
         raise InputValueError(msg)
+
+
+def _check_file(value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        msg = f"file must be the name of a file in the model's folder, or None to choose, got {value!r}"
+        raise InputTypeError(msg)
 
 
 def _one_of(name: str, value: object, allowed: Sequence[str]) -> None:

@@ -263,7 +263,7 @@ def _prompts(folder: Path) -> tuple[str | None, str | None]:
 def _max_tokens(folder: Path, config: Mapping[str, Any]) -> int:
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int):
-        positions -= 2 if config.get("model_type") in _OFFSET_FAMILIES else 0
+        positions -= 2 if str(config.get("model_type")) in _OFFSET_FAMILIES else 0
     tokenizer = _json(folder / "tokenizer_config.json") or _json(config_folder(folder) / "tokenizer_config.json")
     limits = [
         positions,

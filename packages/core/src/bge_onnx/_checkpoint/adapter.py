@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from bge_onnx._checkpoint.mapped import Array, Tensors
 from bge_onnx._checkpoint.weights import Weight, Weights, by_part, part
 from bge_onnx.errors import UnsuitableModelError
+
+_Value = TypeVar("_Value", int, float)
 
 # Settings of PEFT under which a saved pair of matrices means something else than B A, or is not all that was trained.
 _OTHER_KINDS = (
@@ -113,7 +115,7 @@ def _is_harmless(pattern: str) -> bool:
     return few and _PATTERN.fullmatch(pattern) is not None and _REPEATED_GROUP.search(pattern) is None
 
 
-def _matching(patterns: Mapping[str, float], module: str, default: float) -> Any:  # noqa: ANN401  int or float
+def _matching(patterns: Mapping[str, _Value], module: str, default: _Value) -> _Value:
     """The first pattern's value that fits a module, as `peft.utils.get_pattern_key` finds it."""
     for pattern, value in patterns.items():
         if re.match(pattern if pattern.startswith("^") else rf"(.*\.)?({pattern})$", module):

@@ -70,7 +70,7 @@ def _check_total(views: Iterable[View]) -> None:
         for extent in view.shape:
             count *= extent
         numbers += count
-    if numbers > _MOST_SHARED * sum(storage.count for storage in stored.values()):
+    if numbers > _MOST_SHARED * sum(storage.size for storage in stored.values()):
         raise PickleError("its tensors are more than twice as large as what is stored")
 
 
@@ -79,7 +79,7 @@ def _tensor(file: MappedFile, name: str, view: View, places: Mapping[str, tuple[
     if view.storage.key not in places:
         raise PickleError(f"storage {view.storage.key!r} of {name} is missing")
     begin, size = places[view.storage.key]
-    if view.storage.count * WIDTHS[kind] > size or begin + size > len(file.data):
+    if view.storage.size * WIDTHS[kind] > size or begin + size > len(file.data):
         raise PickleError(f"the storage of {name} ends before its last number")
     return Tensor(file, name, kind, view.shape, view.strides, begin + view.offset * WIDTHS[kind])
 
