@@ -61,9 +61,7 @@ def random(*shape: int, seed: int = 0) -> Array:
 def test_a_checkpoint_answers_as_the_graph_that_was_exported_from_it(base: Path) -> None:
     embedder = Embedder(base)
     np.testing.assert_allclose(vectors(base), vectors(base / "graph"), rtol=0, atol=1e-6)
-    assert embedder.graph == (
-        "built from model.safetensors, rebuilt: 2 layers, first row only in the last layer, float32"
-    )
+    assert embedder.graph == "built from model.safetensors: 2 layers, first row only in the last layer, float32"
     mean, exported = (Embedder(path, pooling="mean").embed_documents(TEXTS) for path in (base, base / "graph"))
     np.testing.assert_allclose(mean, exported, rtol=0, atol=1e-6)
 
@@ -291,6 +289,30 @@ def test_the_base_of_an_adapter_may_come_from_a_hub(base: Path) -> None:
     files = open_folder(folder, Embedder(base).spec, "fp32", find_base=find)
     assert asked == [("acme/base", "v2")]
     assert files.paths["tokenizer"] == base / "tokenizer.json"
+
+
+# What a hub's cache looks like
+
+
+def hub_cache(folder: Path, base: Path, *commits: str) -> Path:
+    cached = folder / "models--acme--bge"
+    for commit in commits:
+        shutil.copytree(base, cached / "snapshots" / commit)
+    (cached / "refs").mkdir(parents=True)
+    return cached
+
+
+def test_a_folder_of_the_hub_cache_is_its_snapshot(base: Path, tmp_path: Path) -> None:
+    cached = hub_cache(tmp_path, base, "aaa")
+    np.testing.assert_array_equal(vectors(cached), vectors(base))
+    shutil.copytree(base, cached / "snapshots" / "bbb")
+    refused(cached, "holds 2 snapshots")
+    (cached / "refs" / "main").write_text("bbb")
+    assert "bbb" in Embedder(cached).source
+
+
+def test_a_folder_of_the_hub_cache_without_a_snapshot_is_refused(base: Path, tmp_path: Path) -> None:
+    refused(hub_cache(tmp_path, base), "without a snapshot")
 
 
 # Files that are none

@@ -52,10 +52,10 @@ def put_heads_into_the_graph(folder: Path, *, tokens_too: bool) -> None:
     tokens, pooled = (output.name for output in graph.output)
     sparse, multi = (read_tensors(folder / f"{name}_linear.pt") for name in ("sparse", "colbert"))
     constants = {
-        "sparse.weight": sparse["weight"].T,
-        "sparse.bias": sparse["bias"],
-        "multi.weight": multi["weight"].T,
-        "multi.bias": multi["bias"],
+        "sparse.weight": sparse["weight"].read().T,
+        "sparse.bias": sparse["bias"].read(),
+        "multi.weight": multi["weight"].read().T,
+        "multi.bias": multi["bias"].read(),
         "one": np.array([1]),
         "far": np.array([1 << 40]),
     }

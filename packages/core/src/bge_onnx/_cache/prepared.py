@@ -212,7 +212,7 @@ def _rebuilt(request: _Request, scratch: Path) -> tuple[Path, str]:
     if files.checkpoint is not None:
         with _refusals(request):
             graph = prepare(_checkpoint(request), scratch, rows=rows, precision=made)
-        return graph.path, f"built from {files.paths['model'].name}, {graph.note}"
+        return graph.path, f"built from {files.paths['model'].name}: {graph.note.removeprefix('rebuilt: ')}"
     model = files.paths["model"]
     if request.answer == "m3" and "sparse_linear" not in files.paths:
         return _as_published(model, precision, "bge-m3's heads are part of the graph, or missing")
@@ -235,7 +235,7 @@ def _portable(staging: Path, request: _Request) -> str:
     rows: Literal["cls", "tokens"] = "cls" if request.answer == "logits" else "tokens"
     with _refusals(request):
         graph = prepare_portable(_checkpoint(request), staging, rows=rows, data=_DATA)
-    return f"built from {request.files.paths['model'].name}, {graph.note}"
+    return f"built from {request.files.paths['model'].name}: {graph.note}"
 
 
 def _checkpoint(request: _Request) -> Checkpoint:

@@ -13,6 +13,7 @@ from typing import get_args
 
 from bge_onnx._catalogue.entries import catalogue, checked
 from bge_onnx._catalogue.folder import KnownModel, agrees, read_config, read_folder, recognise
+from bge_onnx._catalogue.snapshot import snapshot_of
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
 from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
 
@@ -144,7 +145,7 @@ def _find(
         raise InputValueError("model is an empty string; pass a name, a folder or a ModelSpec")
     path = Path(name).expanduser()
     if path.is_dir():
-        folder = path.absolute()
+        folder = snapshot_of(path.absolute())
         spec = read_folder(folder, known=_known(), task=task, pooling=pooling, query_instruction=query_instruction)
         return spec, folder
     if path.is_file():
