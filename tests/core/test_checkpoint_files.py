@@ -276,6 +276,36 @@ def test_an_adapter_with_tensors_of_something_else_is_refused(base: Path) -> Non
         adapted(base, "adapter", {"prompt_embeddings": random(4, HIDDEN)})
 
 
+def test_an_adapter_may_bring_the_classifier_of_a_reranker(base: Path) -> None:
+    head = {
+        "pooler.dense.weight": random(HIDDEN, HIDDEN),
+        "pooler.dense.bias": random(HIDDEN),
+        "classifier.weight": random(1, HIDDEN),
+        "classifier.bias": random(1),
+    }
+    whole = base.parent / "whole"
+    shutil.copytree(base, whole)
+    shutil.rmtree(whole / "1_Pooling")
+    edit_json(whole / "config.json", architectures=["BertForSequenceClassification"])
+    write_safetensors(whole / "model.safetensors", {**read_safetensors(base / "model.safetensors"), **head})
+    saved = {f"base_model.model.{name}": tensor for name, tensor in head.items()}
+    folder = write_adapter(base.parent / "adapter", saved, task_type="SEQ_CLS", modules_to_save=["classifier"])
+    pairs = [("hello", text) for text in TEXTS]
+    np.testing.assert_allclose(Reranker(folder).score(pairs), Reranker(whole).score(pairs), rtol=0, atol=1e-6)
+
+
+def test_an_adapter_of_torchs_own_format_is_read(base: Path) -> None:
+    pair = {f"base_model.model.{_QUERY}.lora_A.weight": random(4, HIDDEN)}
+    pair[f"base_model.model.{_QUERY}.lora_B.weight"] = random(HIDDEN, 4)
+    folder = write_adapter(base.parent / "adapter", pair)
+    wanted = vectors(folder)
+    (folder / "adapter_model.safetensors").unlink()
+    storages = {str(place): tensor.tobytes() for place, tensor in enumerate(pair.values())}
+    shapes = {name: tensor.shape for name, tensor in pair.items()}
+    write_bin(folder, state_dict_pickle(shapes), storages).rename(folder / "adapter_model.bin")
+    np.testing.assert_array_equal(vectors(folder), wanted)
+
+
 def test_the_base_of_an_adapter_may_come_from_a_hub(base: Path) -> None:
     pair = {f"base_model.model.{_QUERY}.lora_A.weight": random(4, HIDDEN)}
     pair[f"base_model.model.{_QUERY}.lora_B.weight"] = random(HIDDEN, 4)

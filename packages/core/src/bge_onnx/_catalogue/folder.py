@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from bge_onnx._catalogue.adapter import adapted, config_folder
 from bge_onnx._catalogue.modules import dense_modules
 from bge_onnx._catalogue.spec import Head, ModelSpec, Pooling, Task
-from bge_onnx._checkpoint.folder import ADAPTER, base_folder
 from bge_onnx._checkpoint.json_file import is_file
 from bge_onnx.errors import AmbiguousModelError, UnsuitableModelError
 
@@ -61,13 +61,7 @@ def read_folder(
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The folder's config.json, that of its base where it holds an adapter; empty if there is none."""
-    return _json(config_folder(folder) / "config.json")
-
-
-def config_folder(folder: Path) -> Path:
-    """The folder itself, or of an adapter the folder of its base: what the adapter leaves unsaid stands there."""
-    is_adapter = is_file(folder / ADAPTER) and not is_file(folder / "config.json")
-    return base_folder(folder) if is_adapter else folder
+    return adapted(folder, _json(config_folder(folder) / "config.json"))
 
 
 def recognise(folder: Path, config: Mapping[str, Any], known: Sequence[KnownModel]) -> KnownModel | None:

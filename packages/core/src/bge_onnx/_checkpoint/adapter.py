@@ -31,6 +31,7 @@ _OTHER_KINDS = (
 # hold what they changed.
 _PLAIN_STARTS = ("gaussian", "eva", "orthogonal")
 _PREFIX = "base_model.model."
+_HEADS = ("classifier.", "pooler.")  # an adapter may bring its own over a base that has none
 _PAIR = re.compile(r"^(.+)\.lora_(?:embedding_)?(A|B|magnitude_vector)(?:\.default)?(?:\.(weight|bias))?$")
 _SAVED_WHOLE = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)(?=\.)")
 # A pattern is a regular expression out of a file. Within these bounds, no matching of a module's name takes long.
@@ -157,9 +158,8 @@ def merged(base: Weights, tensors: Tensors, config: AdapterConfig, *, where: Pat
         change.tensors[pair[2] + (".bias" if pair[3] == "bias" else "")] = tensors[name]
     result = dict(base)
     for place, name in _whole(whole, where).items():
-        if place not in base or base[place].shape != tensors[name].shape:
-            if place.startswith("pooler."):
-                continue
+        fits = base[place].shape == tensors[name].shape if place in base else place.startswith(_HEADS)
+        if not fits:
             raise UnsuitableModelError(f"{where} holds {name}, which does not fit its base; is it the right base?")
         result[place] = tensors[name]
     for change in changes.values():
