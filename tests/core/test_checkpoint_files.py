@@ -179,6 +179,47 @@ def test_file_chooses_among_several(base: Path) -> None:
         Embedder(base, file=3)  # type: ignore[arg-type]
 
 
+def test_file_chooses_no_checkpoint_as_something_that_is_not_made_of_it(base: Path) -> None:
+    with pytest.raises(BGEError, match="no fp16 is made"):
+        Embedder(base, file="model.safetensors", precision="fp16")
+    with pytest.raises(BGEError, match="has no fp16 weights, only fp32"):
+        Embedder(base, precision="fp16")
+    with pytest.raises(BGEError, match="chooses among the files of a folder"):
+        Embedder("BAAI/bge-small-en-v1.5", file="model.safetensors")
+
+
+def test_the_activation_of_a_dense_module_is_part_of_the_fingerprint(base: Path) -> None:
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in _MODULES]
+    (base / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (base / "2_Dense").mkdir()
+    weight, bias = random(5, HIDDEN), random(5)
+    write_safetensors(base / "2_Dense" / "model.safetensors", {"linear.weight": weight, "linear.bias": bias})
+    path = base / "2_Dense" / "config.json"
+    path.write_text(json.dumps({"in_features": HIDDEN, "out_features": 5}), encoding="utf-8")
+    raw = vectors(base / "graph", normalize=False) @ weight.T + bias
+    prints = set()
+    for name, function in _ACTIVATIONS.items():
+        edit_json(path, activation_function=f"torch.nn.modules.activation.{name}")
+        embedder = Embedder(base, normalize=False)
+        assert embedder.dimension == 5
+        np.testing.assert_allclose(embedder.embed_documents(TEXTS), function(raw), rtol=0, atol=1e-5)
+        prints.add(embedder.fingerprint)
+    assert len(prints) == len(_ACTIVATIONS)
+    edit_json(path, activation_function="torch.nn.modules.activation.Mish")
+    refused(base, "Mish is not one of")
+    edit_json(path, activation_function="torch.nn.modules.activation.Tanh", in_features=7)
+    refused(base, "not a linear layer")
+
+
+_MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"))
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "Identity": lambda x: x,
+    "Tanh": np.tanh,
+    "ReLU": lambda x: np.maximum(x, 0),
+    "Sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x)), np.float32),
+}
+
+
 def test_a_checkpoint_beside_a_graph_that_cannot_be_served_leaves_the_graph(base: Path) -> None:
     write_tiny_model(base, layers=2, hidden=HIDDEN)
     edit_json(base / "config.json", position_embedding_type="relative_key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +71,10 @@ def open_folder(
             what the folder does hold.
         UnsuitableModelError: If the checkpoint is none that can be served.
     """
-    choice = _named(folder, file, find_base) if file is not None else _chosen(folder, spec, precision, find_base)
+    if file is None:
+        choice = _chosen(folder, spec, precision, find_base)
+    else:
+        choice = _named(folder, file, precision, find_base)
     places = [folder] if choice.checkpoint is None else [folder, choice.checkpoint.folder]
     files: dict[FileRole, list[Path]] = {"model": list(choice.files)}
     if choice.checkpoint is None and (data := _external_data(choice.model)):
@@ -81,10 +85,13 @@ def open_folder(
         heads_at = (place / f"{role}{suffix}" for place in places for suffix in (".pt", ".safetensors"))
         if (head := _first(heads_at)) is not None:
             files[role] = [head]
-    dense = [dense_weights(module.folder) for module in dense_modules(folder)] if spec.task == "embedding" else []
+    modules = dense_modules(folder) if spec.task == "embedding" else ()
+    dense = [dense_weights(module.folder) for module in modules]
+    digests = {role: combined(sha256_of(path) for path in paths) for role, paths in files.items()}
     if dense:
         files["dense"] = dense
-    digests = {role: combined(sha256_of(path) for path in paths) for role, paths in files.items()}
+        steps = (f"{sha256_of(path)} {module.activation}" for path, module in zip(dense, modules, strict=True))
+        digests["dense"] = hashlib.sha256("\n".join(steps).encode()).hexdigest()
     if choice.checkpoint is not None:
         digests["model"] = combined([digests["model"], choice.checkpoint.facts])
     return ModelFiles(
@@ -130,13 +137,15 @@ def _chosen(folder: Path, spec: ModelSpec, precision: Precision, find_base: Base
     return _Choice(found.model, found.files, found, why)
 
 
-def _named(folder: Path, file: str, find_base: BaseFinder | None) -> _Choice:
+def _named(folder: Path, file: str, precision: Precision, find_base: BaseFinder | None) -> _Choice:
     parts = PurePosixPath(file).parts
     if not parts or file.startswith("/") or ".." in parts or "\\" in file or not is_file(folder / file):
         held = ", ".join(_held(folder)) or "no weights"
         raise WeightsError(f"{folder} holds no file {file!r}; file= can be one of {held}")
     if file.endswith(".onnx"):
         return _Choice(folder / file, (folder / file,), None, f": {file}, as asked for")
+    if precision != "fp32":
+        raise WeightsError(f"{folder / file} is a checkpoint, of which no {precision} is made; pass 'fp32' or 'int8'")
     place = (folder / file).parent
     found = find_checkpoint(place, file=parts[-1], find_base=find_base)
     if found is None:

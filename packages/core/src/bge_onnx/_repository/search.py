@@ -18,7 +18,7 @@ from bge_onnx._repository.hub import download_from_hub
 from bge_onnx._repository.maven import download_from_maven
 from bge_onnx._repository.progress import progress
 from bge_onnx._repository.sources import Source, SourceError, chosen_sources
-from bge_onnx.errors import WeightsError
+from bge_onnx.errors import InputValueError, WeightsError
 
 __all__ = ["fetch"]
 
@@ -61,6 +61,9 @@ def fetch(
         WeightsError: If no source delivers; the message says why, source by source.
     """
     chosen = chosen_sources(sources)
+    if file is not None and folder is None:
+        msg = f"file={file!r} chooses among the files of a folder, and {spec.name} is fetched by its name; leave it out"
+        raise InputValueError(msg)
     cache = (cache_dir or default_cache_dir()).absolute()
     if folder is not None:
         return real_files(open_folder(folder, spec, precision, file=file), cache)
