@@ -190,7 +190,7 @@ class TestFoldersWithoutAName:
         (folder / "1" / "config.json").write_text(json.dumps(_MEAN))
         assert resolve_model(folder, task="embedding")[0].pooling == "mean"
         dense = [*modules, {"path": "3_Dense", "type": "sentence_transformers.models.Dense"}]
-        with pytest.raises(UnsuitableModelError, match="'Dense' module"):
+        with pytest.raises(UnsuitableModelError, match="Normalize, Dense; a Dense module is supported between"):
             resolve_model(_folder(folder, modules=dense), task="embedding")
 
     @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

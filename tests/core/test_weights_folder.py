@@ -84,7 +84,7 @@ def test_a_precision_the_folder_lacks_is_an_error_that_lists_what_it_has(tmp_pat
 def test_a_folder_without_model_or_tokenizer_is_an_error_that_says_which(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no \.onnx file"):
         _open(_write(tmp_path / "a", {"tokenizer.json": b"{}"}))
-    with pytest.raises(WeightsError, match=r"no tokenizer\.json"):
+    with pytest.raises(WeightsError, match=r"no tokenizer: none of tokenizer\.json"):
         _open(_write(tmp_path / "b", {"model.onnx": b"m"}))
 
 

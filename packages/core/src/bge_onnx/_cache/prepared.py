@@ -118,7 +118,8 @@ def prepare_graph(
         return replace(published, note=f"{published.note} ({error})")
     except OSError as error:
         if precision == "int8" or published is None:
-            msg = f"the prepared graph cannot be kept in {entry.folder} ({error}); pass a cache_dir that can be written"
+            what = "int8 weights" if precision == "int8" else "the graph of a checkpoint"
+            msg = f"{what} cannot be kept in {entry.folder} ({error}); pass a cache_dir that can be written"
             raise WeightsError(msg) from error
         _logger.warning("%s cannot be made (%s): the published graph is used, which is slower", entry.folder, error)
         return published

@@ -71,10 +71,7 @@ def open_folder(
             what the folder does hold.
         UnsuitableModelError: If the checkpoint is none that can be served.
     """
-    if file is None:
-        choice = _chosen(folder, spec, precision, find_base)
-    else:
-        choice = _named(folder, file, precision, find_base)
+    choice = _chosen(folder, spec, precision, find_base) if file is None else _named(folder, file, precision, find_base)
     places = [folder] if choice.checkpoint is None else [folder, choice.checkpoint.folder]
     files: dict[FileRole, list[Path]] = {"model": list(choice.files)}
     if choice.checkpoint is None and (data := _external_data(choice.model)):

@@ -124,7 +124,7 @@ class TextTokenizer:
         except UnsuitableModelError:
             raise
         except Exception as error:  # the library raises bare Exception
-            msg = f"{path} is no readable tokenizer ({error}); replace it by the model's own"
+            msg = f"{path} is no readable {path.name} ({error}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)
