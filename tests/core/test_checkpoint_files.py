@@ -480,6 +480,26 @@ def test_a_hostile_pickle_is_refused(base: Path, code: bytes) -> None:
     refused(base, "pytorch_model.bin (holds no plain tensors|is damaged)")
 
 
+@pytest.mark.parametrize("comment", [b"", b"a comment"])
+def test_an_archive_of_very_many_members_is_refused(base: Path, comment: bytes) -> None:
+    path = write_bin(base, state_dict_pickle({"weight": (2, 3)}), {"0": bytes(24)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+        for number in range(30_000):
+            archive.writestr(f"archive/extra/{number:060d}", b"")
+    refused(base, "a directory of [0-9]+ bytes")
+
+
+def test_names_of_several_lines_stay_on_one(base: Path) -> None:
+    write_safetensors(base / "model.safetensors", {"encoder.layer.0\nx.weight": random(2), "a\nb": random(2)})
+    refused(base, "holds no encoder")
+
+
+def test_a_header_of_many_megabytes_is_refused(base: Path) -> None:
+    (base / "model.safetensors").write_bytes(struct.pack("<Q", 9 << 20) + b" " * (9 << 20))
+    refused(base, "header is said to have 9437184 bytes")
+
+
 def test_a_hostile_file_changes_nothing_for_later_ones(base: Path) -> None:
     path = write_bin(base, _HOSTILE["attributes of a function"], {"0": bytes(24)})
     refused(base, "no plain tensors")

@@ -99,7 +99,8 @@ def prepare_graph(
         WeightsError: The cache cannot be written, and there is no published graph that would do.
     """
     if precision == "int8" and not on_cpu:
-        msg = "precision='int8' is made for the CPU; leave providers= out, or pass precision='fp16'"
+        other = "fp16" if files.checkpoint is None else "fp32"
+        msg = f"precision='int8' is made for the CPU; leave providers= out, or pass precision={other!r}"
         raise InputValueError(msg)
     published = None
     if files.checkpoint is None:
