@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from bge_onnx import Embedder, M3Embedder, M3Output, Precision, UnsuitableModelError
-from bge_onnx._checkpoint.files import read_tensors
 from bge_onnx.testing import write_tiny_model
+from tests.core.checkpoint_kit import read_arrays
 
 TEXTS = ["hello world", "", "the cat and the dog, the cat and the house"]
 HIDDEN = 32
@@ -50,12 +50,12 @@ def put_heads_into_the_graph(folder: Path, *, tokens_too: bool) -> None:
     model = onnx.load(path)
     graph = model.graph
     tokens, pooled = (output.name for output in graph.output)
-    sparse, multi = (read_tensors(folder / f"{name}_linear.pt") for name in ("sparse", "colbert"))
+    sparse, multi = (read_arrays(folder / f"{name}_linear.pt") for name in ("sparse", "colbert"))
     constants = {
-        "sparse.weight": sparse["weight"].read().T,
-        "sparse.bias": sparse["bias"].read(),
-        "multi.weight": multi["weight"].read().T,
-        "multi.bias": multi["bias"].read(),
+        "sparse.weight": sparse["weight"].T,
+        "sparse.bias": sparse["bias"],
+        "multi.weight": multi["weight"].T,
+        "multi.bias": multi["bias"],
         "one": np.array([1]),
         "far": np.array([1 << 40]),
     }
