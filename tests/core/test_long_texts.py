@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from bge_onnx import M3Embedder, M3Output
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx.testing import write_tiny_model
+from tests.core.checkpoint_kit import read_arrays
 
 _LAYERS, _HEADS, _HIDDEN = 24, 16, 128
 _LONGEST = 8192
@@ -25,7 +26,6 @@ _CHILD = """
 import re, sys
 from pathlib import Path
 from bge_onnx import M3Embedder
-from tests.core.checkpoint_kit import read_arrays
 
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
