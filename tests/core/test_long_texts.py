@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from bge_onnx import M3Embedder
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import M3Output
 from tests.core.checkpoint_kit import read_arrays
 
 _LAYERS, _HEADS, _HIDDEN = 24, 16, 128
