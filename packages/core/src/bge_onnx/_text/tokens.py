@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -13,18 +13,11 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from bge_onnx._runtime.shared import shared
-from bge_onnx._text.checks import refuse_surrogates
+from bge_onnx._text.reading import Reader, failure
 from bge_onnx.errors import UnsuitableModelError
 
 Ids = npt.NDArray[np.int32]
 PairTruncation: TypeAlias = Literal["only_second", "longest_first"]
-
-# Texts tokenised by one call into the tokeniser: large enough for its threads, small enough that the conversion of
-# their ids to an array, which holds the interpreter lock, stays far below a millisecond-scale pause.
-_CHUNK = 256
-
-# Characters that are tokenised in a fraction of a millisecond.
-_SHORT_TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +113,22 @@ class TextTokenizer:
         """
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            msg = f"{path} is no readable tokenizer.json ({error}); replace it by the model's own"
+        except BaseException as error:
+            msg = f"{path} is no readable tokenizer.json ({failure(error)}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._single = _Template.of(self._tokenizer.encode("a"))
-        self._pair = _Template.of(self._tokenizer.encode("a", "a"))
+        try:
+            single, pair = self._tokenizer.encode("a"), self._tokenizer.encode("a", "a")
+        except BaseException as error:
+            msg = (
+                f"the tokenizer failed at a single letter ({failure(error)}); replace tokenizer.json by the model's own"
+            )
+            raise UnsuitableModelError(msg) from error
+        self._single, self._pair = _Template.of(single), _Template.of(pair)
+        self._reader = Reader(self._tokenizer, before=self._single.before, after=self._single.after)
 
     def _named(self, *names: str, default: int) -> int:
         ids = (self._tokenizer.token_to_id(name) for name in names)
@@ -150,10 +150,9 @@ class TextTokenizer:
         keep = limit - len(after)
         uncut: list[int] = []
         parts = []
-        for encodings in self._encoded((instruction + text for text in texts), special=True):
-            lists = [encoding.ids for encoding in encodings]
-            uncut += map(len, lists)
-            parts.append(_flat(ids if len(ids) <= limit else ids[:keep] + after for ids in lists))
+        for read in self._reader.read((instruction + text for text in texts), special=True, keep=limit):
+            uncut += (count for _, count in read)
+            parts.append(_flat(ids if count <= limit else ids[:keep] + after for ids, count in read))
         lengths = np.array(uncut, dtype=np.int64)
         return Tokens(
             ids=np.concatenate(parts) if parts else np.empty(0, np.int32),
@@ -169,7 +168,7 @@ class TextTokenizer:
         gives way. "longest_first" is the rule of the tokenizers library.
         """
         distinct = {text: index for index, text in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
-        content = self._content(list(distinct))
+        content = self._content(list(distinct), keep=limit)
         template = self._pair
         room = limit - template.size
         lengths = np.empty(len(pairs), np.int64)
@@ -180,12 +179,12 @@ class TextTokenizer:
             np.array(ids, np.int32) for ids in (template.before, template.between, template.after)
         )
         for i, (query, passage) in enumerate(pairs):
-            a, b = content[distinct[query]], content[distinct[passage]]
-            keep_a, keep_b = pair_lengths(len(a), len(b), room=room, limit=limit, truncation=truncation)
+            (a, length_a), (b, length_b) = content[distinct[query]], content[distinct[passage]]
+            keep_a, keep_b = pair_lengths(length_a, length_b, room=room, limit=limit, truncation=truncation)
             parts += [before, a[:keep_a], between, b[:keep_b], after]
             second[i] = len(before) + keep_a + len(between)
             lengths[i] = keep_a + keep_b + template.size
-            uncut[i] = len(a) + len(b) + template.size
+            uncut[i] = length_a + length_b + template.size
         return Tokens(
             ids=np.concatenate(parts) if parts else np.empty(0, np.int32),
             offsets=_offsets(lengths),
@@ -195,24 +194,11 @@ class TextTokenizer:
 
     def count(self, texts: Sequence[str], *, special: bool) -> list[int]:
         """Tokens of each text, with or without the special ones, before any cut."""
-        return [len(e) for encodings in self._encoded(texts, special=special) for e in encodings]
+        return [count for read in self._reader.read(texts, special=special, keep=0) for _, count in read]
 
-    def _content(self, texts: Sequence[str]) -> list[Ids]:
-        encoded = chain.from_iterable(self._encoded(texts, special=False))
-        return [np.array(encoding.ids, dtype=np.int32) for encoding in encoded]
-
-    def _encoded(self, texts: Iterable[str], *, special: bool) -> Iterator[list[Encoding]]:
-        remaining = iter(texts)
-        while chunk := list(islice(remaining, _CHUNK)):
-            try:
-                if len(chunk) == 1 and len(chunk[0]) <= _SHORT_TEXT:
-                    # Spares the hand-over to the tokeniser's threads, but holds the interpreter lock.
-                    yield [self._tokenizer.encode(chunk[0], add_special_tokens=special)]
-                else:
-                    yield self._tokenizer.encode_batch_fast(chunk, add_special_tokens=special)
-            except TypeError:
-                refuse_surrogates(chunk)
-                raise
+    def _content(self, texts: Sequence[str], *, keep: int) -> list[tuple[Ids, int]]:
+        read = chain.from_iterable(self._reader.read(texts, special=False, keep=keep))
+        return [(np.array(ids[:keep], dtype=np.int32), count) for ids, count in read]
 
 
 def open_tokenizer(path: Path, *, digest: str) -> TextTokenizer:
