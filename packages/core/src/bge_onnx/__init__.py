@@ -42,6 +42,7 @@ from bge_onnx.errors import (
 from bge_onnx.m3 import M3Embedder, M3Output
 from bge_onnx.reranker import Reranker
 from bge_onnx.settings import TOKEN_BUDGET, Truncate
+from bge_onnx.splitter import TokenSplitter, Window
 
 __version__ = "0.1.0"
 
@@ -74,12 +75,14 @@ __all__ = [
     "RankedPassage",
     "Reranker",
     "TextTooLongError",
+    "TokenSplitter",
     "Truncate",
     "TruncationWarning",
     "UnknownModelError",
     "UnsuitableModelError",
     "WeightsError",
     "WeightsSpec",
+    "Window",
     "add_model",
     "as_lists",
     "colbert_score",

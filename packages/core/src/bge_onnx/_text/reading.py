@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
+import numpy as np
+import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from bge_onnx._text.checks import refuse_surrogates
 from bge_onnx._text.slices import SLICE, Borders
 from bge_onnx.errors import InferenceError
+
+Spans = npt.NDArray[np.int64]
 
 # Texts tokenised by one call into the tokeniser: large enough for its threads, small enough that the conversion of
 # their ids to an array, which holds the interpreter lock, stays far below a millisecond-scale pause.
@@ -42,8 +47,8 @@ class Reader:
             borders: Where long texts may be cut; None for slices of the usual size.
         """
         self._tokenizer = tokenizer
-        self._borders = borders or Borders(tokenizer)
-        self._long_text = 2 * self._borders.size
+        self.borders = borders or Borders(tokenizer)
+        self._long_text = 2 * self.borders.size
         self._before = tuple(before)
         self._after = tuple(after)
 
@@ -60,7 +65,7 @@ class Reader:
         kept = list(self._before) if special else []
         after = self._after if special else ()
         count = len(kept) + len(after)
-        for batch in _batches(self._borders.parts(text, first=_CHARACTERS_A_TOKEN * keep)):
+        for batch in _batches(self.borders.parts(text, first=_CHARACTERS_A_TOKEN * keep)):
             encodings = self._encoded([part for part, _ in batch], special=False)
             for encoding, (_, context) in zip(encodings, batch, strict=True):
                 skipped = len(self._encoded([context], special=False)[0]) if context else 0
@@ -69,12 +74,26 @@ class Reader:
                     kept += encoding.ids[skipped:]
         return [*kept, *after], count
 
-    def _encoded(self, texts: list[str], *, special: bool) -> list[Encoding]:
+    def spans(self, text: str) -> Iterator[tuple[Spans, bool]]:
+        """Where the tokens of a text start and end, in characters, slice by slice.
+
+        Returns:
+            Shape (n, 2), rising, and whether tokens certainly end where the slice does.
+        """
+        slices = self.borders.slices(text)
+        while batch := list(islice(slices, _SLICES)):
+            parts = [text[part.start - part.context : part.end] for part in batch]
+            for part, encoding in zip(batch, self._encoded(parts, special=False, offsets=True), strict=True):
+                spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2) + (part.start - part.context)
+                yield np.maximum.accumulate(spans[spans[:, 0] >= part.start]), part.safe
+
+    def _encoded(self, texts: list[str], *, special: bool, offsets: bool = False) -> list[Encoding]:
         try:
             if len(texts) == 1 and len(texts[0]) <= _SHORT_TEXT:
                 # Spares the hand-over to the tokeniser's threads, but holds the interpreter lock.
                 return [self._tokenizer.encode(texts[0], add_special_tokens=special)]
-            return self._tokenizer.encode_batch_fast(texts, add_special_tokens=special)
+            encode = self._tokenizer.encode_batch if offsets else self._tokenizer.encode_batch_fast
+            return encode(texts, add_special_tokens=special)
         except TypeError:
             refuse_surrogates(texts)
             raise

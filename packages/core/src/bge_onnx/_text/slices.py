@@ -44,7 +44,8 @@ _PLAIN = _ALONE + "0-9A-Za-z"
 # return and the signs that Arabic numbers begin with stay together with what follows them.
 _SPACE = re.compile(r"(?<![\r\u0600-\u0605])[ \t\n\u3000]")
 _SINGLE_SPACE = re.compile(r"(?<=[^\s\u0600-\u0605]) (?=\S)")
-_SPACE_OR_MARK = re.compile(rf"{_SPACE.pattern}|(?<=[{_ALONE}])(?=[{_PLAIN}])|(?<=[0-9A-Za-z])(?=[{_ALONE}])")
+_MARK = re.compile(rf"(?<=[{_ALONE}])(?=[{_PLAIN}])|(?<=[0-9A-Za-z])(?=[{_ALONE}])")
+_SPACE_OR_MARK = re.compile(f"{_SPACE.pattern}|{_MARK.pattern}")
 _INSIDE_WORD = re.compile(rf"(?<=[{_PLAIN}])(?=[{_PLAIN}])")
 
 # A run of characters that BERT's tokenisers never part; of a longer one than they read, its length does not matter.
@@ -114,9 +115,10 @@ class Borders:
 
     @cached_property
     def _added(self) -> frozenset[str]:
-        """Neighbouring characters inside tokens that are matched literally: "[CLS]"."""
-        contents = (token.content for token in self.tokenizer.get_added_tokens_decoder().values())
-        return frozenset(a + b for content in contents for a, b in pairwise(content))
+        """Neighbouring characters inside tokens that are matched literally, "[CLS]", and the last of each."""
+        contents = [token.content for token in self.tokenizer.get_added_tokens_decoder().values()]
+        inside = {a + b for content in contents for a, b in pairwise(content)}
+        return frozenset(inside | {content[-1] for content in contents if content})
 
     @cached_property
     def _pieces(self) -> str:
@@ -145,6 +147,14 @@ class Borders:
             end, inside, safe = self._end(text, start, start + size)
             yield Slice(start, end, context, safe)
             start, context, size = end, int(inside), self.size
+
+    def sure(self, text: str, position: int) -> bool:
+        """Whether both sides of a position have the tokens that they would have alone, without spaces around it."""
+        if not 0 < position < len(text):
+            return True
+        if not (self.bert or self._unigram) or not self._apart(text, position):
+            return False
+        return text[position - 1] in " \t\n\u3000" or (self.bert and _MARK.match(text, position) is not None)
 
     def _end(self, text: str, start: int, end: int) -> tuple[int, bool, bool]:
         """Where a slice ends, whether that is inside a word, and whether it is safe."""
@@ -184,6 +194,8 @@ class Borders:
 
     def _looked_up(self, before: str, after: str) -> bool:
         left, right = self._normalised(before), self._normalised(after)
+        if before in self._added:  # what follows such a token is read as another word
+            return True
         if not left or not right or self._normalised(before + after) != left + right:
             return True
         # Neighbours that the vocabulary lacks become one unknown token.

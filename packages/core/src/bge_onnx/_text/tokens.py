@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,6 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from bge_onnx._runtime.shared import shared
 from bge_onnx._text.reading import Reader, failure
+from bge_onnx._text.windows import Rules, Window, windows
 from bge_onnx.errors import UnsuitableModelError
 
 Ids = npt.NDArray[np.int32]
@@ -195,6 +196,16 @@ class TextTokenizer:
     def count(self, texts: Sequence[str], *, special: bool) -> list[int]:
         """Tokens of each text, with or without the special ones, before any cut."""
         return [count for read in self._reader.read(texts, special=special, keep=0) for _, count in read]
+
+    def windows(self, text: str, *, size: int, overlap: int = 0) -> Iterator[Window]:
+        """The text in windows of at most `size` tokens, special ones left out; see `TokenSplitter.split`."""
+        rules = Rules(
+            size=size,
+            overlap=overlap,
+            count=lambda part: self.count([part], special=False)[0],
+            sure=self._reader.borders.sure,
+        )
+        return windows(text, self._reader.spans(text), rules)
 
     def _content(self, texts: Sequence[str], *, keep: int) -> list[tuple[Ids, int]]:
         read = chain.from_iterable(self._reader.read(texts, special=False, keep=keep))
