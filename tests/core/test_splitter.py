@@ -168,6 +168,24 @@ def test_an_empty_text_has_no_parts_and_spaces_are_one(splitter: TokenSplitter) 
     assert splitter.split(" \n ") == [Window(" \n ", 0, 3, 0)]
 
 
+def test_parts_leave_room_for_what_is_read_beside_them(splitter: TokenSplitter) -> None:
+    beside = "the title of it"
+    (taken,) = splitter.count_tokens([beside])
+    parts = splitter.split(_PROSE, beside=beside)
+    assert "".join(part.text for part in parts) == _PROSE
+    assert max(splitter.count_tokens([f"{beside}\n{part.text}" for part in parts])) <= 20
+    assert max(part.tokens for part in splitter.split(_PROSE)) > 20 - taken
+    with pytest.raises(InputValueError, match="has 24 tokens of max_tokens=20"):
+        splitter.split(_PROSE, beside="house " * 24)
+
+
+def test_a_part_without_the_space_around_it_says_where_it_is(splitter: TokenSplitter) -> None:
+    text = "  \n " + _PROSE
+    stripped = [part.stripped() for part in splitter.split(text)]
+    assert all(part and part.text == text[part.start : part.end] == part.text.strip() for part in stripped)
+    assert Window(" \n ", 0, 3, 0).stripped() is None
+
+
 def test_a_reranker_splits_too(tiny_reranker: Path) -> None:
     splitter = TokenSplitter(tiny_reranker, max_tokens=10)
     assert splitter.spec.task == "reranking"

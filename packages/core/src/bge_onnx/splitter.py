@@ -101,20 +101,30 @@ class TokenSplitter:
         """The most tokens that two parts share."""
         return self._overlap
 
-    def split(self, text: str) -> list[Window]:
+    def split(self, text: str, *, beside: str = "") -> list[Window]:
         """The parts of a text, in order; none of an empty one.
 
         What lies behind the end of the part before is new: these pieces, joined, are the text.
 
-        Raises:
-            InputTypeError: `text` is no str.
-            InputValueError: `text` holds a lone surrogate.
-        """
-        return list(self.iterate(text))
+        Args:
+            text: The text.
+            beside: What the model reads together with each part, such as a title; parts leave it room.
 
-    def iterate(self, text: str) -> Iterator[Window]:
+        Raises:
+            InputTypeError: One of them is no str.
+            InputValueError: `beside` leaves parts no room, or `text` holds a lone surrogate.
+        """
+        return list(self.iterate(text, beside=beside))
+
+    def iterate(self, text: str, *, beside: str = "") -> Iterator[Window]:
         """`split` part by part, for texts of any size: memory does not grow with the text."""
-        return self._tokenizer.windows(check_text(text), size=self._size, overlap=self._overlap)
+        check_text(text)
+        (taken,) = self.count_tokens([check_text(beside, what="beside")])
+        size = self._size - taken
+        if size < 1:
+            msg = f"what is read beside each part has {taken} tokens of max_tokens={self._size}; shorten it"
+            raise InputValueError(msg)
+        return self._tokenizer.windows(text, size=size, overlap=min(self._overlap, size // 2))
 
     def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = False) -> list[int]:
         """Tokens of each text as the model counts them.

@@ -46,6 +46,14 @@ class Window:
     end: int
     tokens: int
 
+    def stripped(self) -> Window | None:
+        """The window without white space around it, as frameworks keep texts; None if nothing is left."""
+        text = self.text.strip()
+        if not text:
+            return None
+        start = self.start + len(self.text) - len(self.text.lstrip())
+        return Window(text, start, start + len(text), self.tokens)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
