@@ -7,18 +7,10 @@ from typing import Any
 
 import pytest
 
-from bge_onnx import (
-    InputTypeError,
-    InputValueError,
-    ModelSpec,
-    UnknownModelError,
-    UnsuitableModelError,
-    add_model,
-    get_model,
-    list_models,
-)
+from bge_onnx import ModelSpec, add_model, get_model, list_models
 from bge_onnx._catalogue.registry import resolve_model
 from bge_onnx._catalogue.spec import FileSpec, Task, WeightsSpec
+from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
 
 _EN = b"Represent this sentence for searching relevant passages: "
 _ZH = "为这个句子生成表示以用于检索相关文章".encode() + b"\xef\xbc\x9a"  # the full-width colon, U+FF1A

@@ -18,14 +18,11 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import (
-    Embedder,
-    Precision,
-    UnsuitableModelError,
-    WeightsError,
-)
+from bge_onnx import Embedder
 from bge_onnx._cache import prepared as _prepare
+from bge_onnx.errors import UnsuitableModelError, WeightsError
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import Precision
 
 TEXTS = ["hello world", "", "the cat and the dog and the house", "a " * 60, "word " * 30]
 
@@ -50,7 +47,7 @@ def by_hand(folder: Path) -> NDArray[np.float32]:
     """The vector of "hello world" from the published file alone."""
     embedder = Embedder(folder)
     session = ort.InferenceSession(str(folder / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
-    tokens = embedder._opened.tokenizer.texts(["hello world"], limit=512)
+    tokens = embedder._parts.model.tokenizer.texts(["hello world"], limit=512)
     feed = tokens.padded(np.array([0]), pad=0)
     row: NDArray[np.float32] = session.run(None, feed)[0][0, 0]
     return np.asarray(row / np.linalg.norm(row), np.float32)

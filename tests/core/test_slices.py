@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from bge_onnx import InferenceError, UnsuitableModelError
 from bge_onnx._text.reading import Reader
 from bge_onnx._text.slices import Borders
 from bge_onnx._text.tokens import TextTokenizer
+from bge_onnx.errors import InferenceError, UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
 
 from .nasty_texts import FRAGMENTS, nasty_texts

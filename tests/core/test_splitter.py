@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from bge_onnx import Embedder, InputTypeError, InputValueError, Reranker, TokenSplitter, UnknownModelError, Window
+from bge_onnx import Embedder, Reranker, TokenSplitter
 from bge_onnx._text.tokens import TextTokenizer
-from bge_onnx.splitter import WINDOW_TOKENS
+from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError
+from bge_onnx.splitter import WINDOW_TOKENS, Window
 from bge_onnx.testing import write_tiny_model
 
 from .nasty_texts import nasty_texts

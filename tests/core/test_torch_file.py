@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import UnsuitableModelError
 from bge_onnx._checkpoint.torch_file import read_tensors
+from bge_onnx.errors import UnsuitableModelError
 from bge_onnx.testing._torch_file import state_dict_pickle, write_linear
 
 Array = NDArray[Any]

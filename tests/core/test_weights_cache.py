@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import WeightsError
 from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.search import fetch
+from bge_onnx.errors import WeightsError
 from tests.core.fake_hub import FakeHub, fake_hub
 from tests.core.fake_mvn import put_mvn_on_path, write_jar
 from tests.core.weights_kit import FILES, MODEL, REVISION, TOKENIZER, entry, isolate, sha256, tiny_spec

@@ -8,11 +8,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from bge_onnx import InputTypeError, InputValueError, ModelSpec, WeightsError, get_model
+from bge_onnx import ModelSpec, get_model
 from bge_onnx._cache import digest as _digest
 from bge_onnx._repository.external import external_files
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.search import fetch
+from bge_onnx.errors import InputTypeError, InputValueError, WeightsError
 from tests.core.weights_kit import external_model, isolate, sha256
 
 _EN = get_model("bge-small-en-v1.5")

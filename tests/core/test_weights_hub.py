@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import ModelSpec, WeightsError
+from bge_onnx import ModelSpec
 from bge_onnx._repository import hub as _hub
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.search import fetch
+from bge_onnx.errors import WeightsError
 from tests.core.fake_hub import Behaviour, FakeHub, fake_hub
 from tests.core.weights_kit import FILES, MODEL, REVISION, TOKENIZER, entry, external_model, isolate, sha256, tiny_spec
 

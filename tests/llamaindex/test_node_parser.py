@@ -13,7 +13,7 @@ from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.node_parser import NodeParser
 from llama_index.core.schema import MetadataMode, NodeRelationship, TextNode
 
-from bge_onnx import InputValueError
+from bge_onnx.errors import InputValueError
 from llama_index.embeddings.bge import BGEEmbedding
 from llama_index.node_parser.bge import BGENodeParser
 

@@ -5,120 +5,151 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from os import PathLike
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
 from bge_onnx._catalogue.registry import resolve_model
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.search import fetch
-from bge_onnx._runtime.cpu import available_cpus
-from bge_onnx._runtime.engine import Engine, EngineSpec, Reader, Rows, engine
-from bge_onnx._runtime.plan import schedule
-from bge_onnx._runtime.session import SessionSpec, cpu_only, provider_specs
-from bge_onnx._text.tokens import TextTokenizer, Tokens, open_tokenizer
-from bge_onnx.errors import ClosedError, InputValueError
-from bge_onnx.settings import Options
-
-T = TypeVar("T")
-ModelName: TypeAlias = str | PathLike[str] | ModelSpec
+from bge_onnx._runtime.calls import Owner
+from bge_onnx._runtime.device import Device
+from bge_onnx._runtime.engine import Engine, EngineSpec, engine
+from bge_onnx._runtime.lazy import Lazy
+from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
+from bge_onnx.errors import InputValueError
+from bge_onnx.settings import EngineSettings, ModelName, changed
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a user means by a model: its spec with the user's own settings applied, and the folder, if it is one."""
+
+    spec: ModelSpec
+    folder: Path | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenModel:
+class Opened:
     """A model that is ready to compute.
 
     Attributes:
-        spec: What the model is, with the user's own settings applied.
-        folder: The folder it was opened from, where the user named one.
+        found: What it is.
         files: Its verified files.
-        options: The user's settings.
         limit: The longest input in tokens, special tokens included.
+        token_budget: The most padded tokens in a batch.
         tokenizer: Shared with every other model that reads with the same file.
         graph: What was done to the published graph, for people.
         arithmetic: What the graph's answers depend on beside the files, for fingerprints.
         engine: Shared with every other model opened with the same settings.
     """
 
-    spec: ModelSpec
-    folder: Path | None
+    found: Found
     files: ModelFiles
-    options: Options
     limit: int
+    token_budget: int
     tokenizer: TextTokenizer
     graph: str
     arithmetic: str
     engine: Engine
 
-    def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
-        """Plan and run all inputs; yields what `read` makes of each batch, as batches finish."""
-        batches = schedule(tokens.lengths, token_budget=self.options.token_budget, callers=self.engine.callers)
-        return self.engine.map(tokens, batches, read, pad=self.tokenizer.pad)
+    def fingerprint(self, identity: Mapping[str, Any]) -> str:
+        """A sha256, hexadecimal, over the digests of the files and everything else that changes an answer."""
+        spec = self.found.spec
+        parts = {
+            "files": dict(sorted(self.files.digests.items())),
+            "precision": self.arithmetic,
+            "limit": self.limit,
+            "pooling": spec.pooling,
+            "instructions": [spec.query_instruction, spec.passage_instruction],
+            "settings": dict(identity),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def open_model(
-    model: ModelName,
-    *,
-    task: Task,
-    answer: Answer,
-    options: Options,
-    default_length: int | None = None,
-    pooling: Pooling | None = None,
-    query_instruction: str | None = None,
-) -> OpenModel:
-    """Resolve a name, fetch its files and open the engine.
+class HasOpened(Protocol):
+    """Whatever a noun is made of once it is open."""
+
+    @property
+    def model(self) -> Opened:
+        """The open model."""
+        ...
+
+
+O = TypeVar("O", bound=HasOpened)  # noqa: E741
+
+
+def find(
+    model: ModelName | Found, *, task: Task, pooling: Pooling | None = None, query_instruction: str | None = None
+) -> Found:
+    """Find out what a user means, unless that is known already; see `resolve_model` for the errors."""
+    if isinstance(model, Found):
+        return model
+    return Found(*resolve_model(model, task=task, pooling=pooling, query_instruction=query_instruction))
+
+
+def open_model(found: Found, settings: EngineSettings, *, answer: Answer, default_length: int | None = None) -> Opened:
+    """Fetch a model's files and open its engine.
 
     Args:
-        model: Hub id, catalogue name, folder or `ModelSpec`.
-        task: What the model must be made for.
+        found: The model.
+        settings: The user's, complete.
         answer: What the graph must deliver.
-        options: The user's settings.
         default_length: The limit in tokens where the user sets none; None for the model's own.
-        pooling: Settles or overrides the model's pooling.
-        query_instruction: Settles or overrides the model's query instruction.
     """
-    providers = provider_specs(options.providers)
-    spec, folder = resolve_model(model, task=task, pooling=pooling, query_instruction=query_instruction)
-    limit = _limit(spec, options.max_length, default_length)
-    files = fetch(
-        spec,
-        "fp32" if options.precision == "int8" else options.precision,
-        folder=folder,
-        cache_dir=options.cache,
-        sources=options.sources,
-        show_progress=options.show_progress,
-    )
-    on_cpu = cpu_only(providers)
+    spec = found.spec
+    device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
+    limit = _limit(spec, settings["max_length"], default_length)
+    precision = settings["precision"]
+    files = _fetched(found, settings)
+    cache = _cache(settings)
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
-    graph = prepare_graph(files, answer=answer, precision=options.precision, cache_dir=options.cache, on_cpu=on_cpu)
+    graph = prepare_graph(files, answer=answer, precision=precision, cache_dir=cache, on_cpu=device.is_cpu)
     stat = graph.path.stat()
     session = SessionSpec(
-        path=graph.path,
-        stamp=(stat.st_size, stat.st_mtime_ns),
-        outputs=graph.outputs,
-        providers=providers,
-        optimised=graph.prepared,
+        path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
     )
-    return OpenModel(
-        spec=spec,
-        folder=folder,
+    return Opened(
+        found=found,
         files=files,
-        options=options,
         limit=limit,
+        token_budget=settings["token_budget"] or device.token_budget,
         tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
         graph=graph.note,
-        arithmetic=arithmetic(answer, options.precision),
-        engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),
+        arithmetic=arithmetic(answer, precision),
+        engine=engine(EngineSpec(session=session, device=device)),
     )
+
+
+def open_text(found: Found, settings: EngineSettings) -> TextTokenizer:
+    """The tokenizer of a model, whose files are fetched with it; no engine is opened."""
+    files = _fetched(found, settings)
+    return open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"])
+
+
+def _fetched(found: Found, settings: EngineSettings) -> ModelFiles:
+    return fetch(
+        found.spec,
+        "fp32" if settings["precision"] == "int8" else settings["precision"],
+        folder=found.folder,
+        cache_dir=_cache(settings),
+        sources=settings["sources"],
+        show_progress=settings["show_progress"],
+    )
+
+
+def _cache(settings: EngineSettings) -> Path | None:
+    return None if settings["cache_dir"] is None else Path(settings["cache_dir"]).expanduser()
 
 
 def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
@@ -134,58 +165,64 @@ def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
     return asked
 
 
-class Model:
-    """An open model with its identity, its life cycle and its way into other processes.
+class Model(Generic[O]):
+    """A model with its identity, its life cycle and its way into other processes.
 
-    Pickling stores the settings and reopens the model where it is loaded; copies share the engine.
+    Constructors open the model. Unpickled objects open it at first use, so that a worker process raises what goes wrong
+    where it can be reported; copies share what is open and are closed one by one.
     """
 
-    def __init__(self, opened: OpenModel, *, settings: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-        """Take over an open model.
+    _settings_kind: ClassVar[type[Mapping[str, Any]]] = EngineSettings
+
+    def __init__(
+        self, model: ModelName | Found, settings: Mapping[str, Any], open_parts: Callable[[Any, Any], O]
+    ) -> None:
+        """Open a model.
 
         Args:
-            opened: The model.
-            settings: Keyword arguments of the subclass's constructor beyond `Options`, for pickling.
-            identity: What beyond files, options and spec changes an answer, for the fingerprint.
+            model: As the user named it, or what was found already.
+            settings: Complete, see `bge_onnx.settings.complete`.
+            open_parts: A function of a module, which takes the model and the settings.
         """
-        self._state: OpenModel | None = opened
-        self._spec = opened.spec
         self._settings = dict(settings)
-        self._identity = dict(identity)
-        self._options = opened.options
-        self._model: ModelName = opened.spec if opened.folder is None else str(opened.folder)
+        self._open_parts = open_parts
+        self._lazy = Lazy(partial(open_parts, model, self._settings))
+        opened = self._lazy.get().model
+        self._found = opened.found
+        self._owner = self._new_owner()
+
+    def _new_owner(self) -> Owner:
+        return Owner(f"this {type(self).__name__} of {self._found.spec.name}")
 
     @property
-    def _opened(self) -> OpenModel:
-        if self._state is None:
-            msg = f"this {type(self).__name__} of {self._spec.name} was closed; open a new one"
-            raise ClosedError(msg)
-        return self._state
+    def _parts(self) -> O:
+        self._owner.check()
+        return self._lazy.get()
 
     @property
     def spec(self) -> ModelSpec:
         """What the model is: instructions, pooling, limits, licence."""
-        return self._spec
+        return self._found.spec
 
     @property
     def source(self) -> str:
         """Where the weights came from."""
-        return self._opened.files.source
+        return self._parts.model.files.source
 
     @property
     def graph(self) -> str:
         """What was done to the published graph before it ran: "as published" or how it was rebuilt."""
-        return self._opened.graph
+        return self._parts.model.graph
 
     @property
     def max_length(self) -> int:
         """The longest input in tokens, special tokens included."""
-        return self._opened.limit
+        return self._parts.model.limit
 
     @property
     def providers(self) -> tuple[str, ...]:
         """ONNX Runtime execution providers that are active, the preferred one first."""
-        return self._opened.engine.providers
+        return self._parts.model.engine.providers
 
     @property
     def fingerprint(self) -> str:
@@ -196,20 +233,20 @@ class Model:
 
         A sha256, hexadecimal, over the digests of the files and every setting that changes an answer.
         """
-        opened = self._opened
-        identity = {
-            "files": dict(sorted(opened.files.digests.items())),
-            "precision": opened.arithmetic,
-            "limit": opened.limit,
-            "pooling": opened.spec.pooling,
-            "instructions": [opened.spec.query_instruction, opened.spec.passage_instruction],
-            "settings": self._identity,
-        }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return self._parts.model.fingerprint(self._identity)
+
+    @property
+    def _identity(self) -> Mapping[str, Any]:
+        """What beyond files, limit and spec changes an answer."""
+        return {}
 
     def close(self) -> None:
-        """Let go of the engine; its memory returns when nobody else uses it. Closing twice is fine."""
-        self._state = None
+        """Let go of the model; its memory returns when nobody else uses it. Closing twice is fine.
+
+        Calls that are under way raise `ClosedError`; what has not begun is not computed.
+        """
+        self._owner.close()
+        self._lazy = Lazy(self._lazy.make)
 
     def __enter__(self) -> Self:
         return self
@@ -220,20 +257,25 @@ class Model:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._spec.name!r})"
+        shown = "".join(f", {name}={value!r}" for name, value in changed(self._settings_kind, self._settings).items())
+        return f"{type(self).__name__}({self._found.spec.name!r}{shown})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return copy.copy(self)
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        twin.__dict__.update(self.__dict__, _owner=self._new_owner())
         return twin
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        options = {name: getattr(self._options, name) for name in Options.__dataclass_fields__}
-        return _reopen, (type(self), self._model, {**options, **self._settings})
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings, not weights."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lazy", "_owner")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lazy = Lazy(partial(self._open_parts, self._found, self._settings))
+        self._owner = self._new_owner()
 
 
-def _reopen(kind: type[Model], model: ModelName, arguments: Mapping[str, Any]) -> Model:
-    return kind(model, **arguments)  # type: ignore[arg-type]
+__all__ = ["Found", "HasOpened", "Model", "Opened", "find", "open_model", "open_text"]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from bge_onnx._catalogue.registry import resolve_model
 from bge_onnx._catalogue.spec import ModelSpec, Precision
-from bge_onnx._model import ModelName
-from bge_onnx._repository.search import fetch
+from bge_onnx._model import find, open_text
+from bge_onnx._runtime.lazy import Lazy
 from bge_onnx._text.checks import check_text, check_texts, check_whole
-from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
+from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx._text.windows import Window
 from bge_onnx.errors import InputValueError, UnsuitableModelError
-from bge_onnx.settings import Options
+from bge_onnx.settings import EngineSettings, ModelName, complete
 
 __all__ = ["WINDOW_TOKENS", "TokenSplitter", "Window"]
 
@@ -66,35 +66,22 @@ class TokenSplitter:
     ) -> None:
         check_whole(max_tokens, name="max_tokens", none=f"{WINDOW_TOKENS}, or what the model reads")
         check_whole(overlap, name="overlap", least=0)
-        options = Options(precision=precision, cache_dir=cache_dir, sources=sources, show_progress=show_progress)
-        spec, tokenizer = _open(model, options)
-        most = spec.max_tokens - tokenizer.count([spec.passage_instruction], special=True)[0]
-        self._spec = spec
-        self._tokenizer = tokenizer
-        self._size = _checked_size(spec, max_tokens, most)
+        given = {"precision": precision, "cache_dir": cache_dir, "sources": sources, "show_progress": show_progress}
+        settings = complete(EngineSettings, given, owner="TokenSplitter")
+        self._make = partial(_open, model, max_tokens, overlap, settings)
+        self._lazy = Lazy(self._make)
         self._overlap = overlap
-        if overlap > self._size // 2:
-            msg = f"overlap must be at most half of max_tokens={self._size}, got {overlap}"
-            raise InputValueError(msg)
-        self._model = model
-        self._settings = {
-            "max_tokens": max_tokens,
-            "overlap": overlap,
-            "precision": precision,
-            "cache_dir": cache_dir,
-            "sources": sources,
-            "show_progress": show_progress,
-        }
+        self._lazy.get()
 
     @property
     def spec(self) -> ModelSpec:
         """What the model is."""
-        return self._spec
+        return self._lazy.get().spec
 
     @property
     def max_tokens(self) -> int:
         """The most tokens of a part, special tokens left out."""
-        return self._size
+        return self._lazy.get().size
 
     @property
     def overlap(self) -> int:
@@ -118,13 +105,14 @@ class TokenSplitter:
 
     def iterate(self, text: str, *, beside: str = "") -> Iterator[Window]:
         """`split` part by part, for texts of any size: memory does not grow with the text."""
-        check_text(text)
-        (taken,) = self.count_tokens([check_text(beside, what="beside")])
-        size = self._size - taken
+        parts = self._lazy.get()
+        checked = check_text(text)
+        (taken,) = parts.tokenizer.count([check_text(beside, what="beside")], special=False)
+        size = parts.size - taken
         if size < 1:
-            msg = f"what is read beside each part has {taken} tokens of max_tokens={self._size}; shorten it"
+            msg = f"what is read beside each part has {taken} tokens of max_tokens={parts.size}; shorten it"
             raise InputValueError(msg)
-        return self._tokenizer.windows(text, size=size, overlap=min(self._overlap, size // 2))
+        return parts.tokenizer.windows(checked, size=size, overlap=min(self._overlap, size // 2))
 
     def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = False) -> list[int]:
         """Tokens of each text as the model counts them.
@@ -136,46 +124,49 @@ class TokenSplitter:
         Raises:
             InputTypeError: `texts` is no list of str; the message names the position.
         """
-        return self._tokenizer.count(check_texts(texts), special=special_tokens)
+        return self._lazy.get().tokenizer.count(check_texts(texts), special=special_tokens)
 
     def __repr__(self) -> str:
-        return f"TokenSplitter({self._spec.name!r}, max_tokens={self._size}, overlap={self._overlap})"
+        return f"TokenSplitter({self.spec.name!r}, max_tokens={self.max_tokens}, overlap={self._overlap})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TokenSplitter:
         return self  # nothing in it changes
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._model, self._settings)
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings, not the vocabulary."""
+        return {"_make": self._make, "_overlap": self._overlap}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lazy = Lazy(self._make)  # opened at first use, where a worker process can report what goes wrong
 
 
-def _reopened(model: ModelName, settings: dict[str, Any]) -> TokenSplitter:
-    return TokenSplitter(model, **settings)
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """An open splitter."""
+
+    spec: ModelSpec
+    tokenizer: TextTokenizer
+    size: int
 
 
-def _open(model: ModelName, options: Options) -> tuple[ModelSpec, TextTokenizer]:
+def _open(model: ModelName, max_tokens: int | None, overlap: int, settings: EngineSettings) -> _Parts:
     try:
         # Tokens do not depend on pooling and query instruction, which a folder may leave open.
-        spec, folder = resolve_model(model, task="embedding", pooling="cls", query_instruction="")
+        found = find(model, task="embedding", pooling="cls", query_instruction="")
     except UnsuitableModelError:
-        spec, folder = resolve_model(model, task="reranking")
-    files = fetch(
-        spec,
-        "fp32" if options.precision == "int8" else options.precision,
-        folder=folder,
-        cache_dir=options.cache,
-        sources=options.sources,
-        show_progress=options.show_progress,
-    )
-    return spec, open_tokenizer(Path(files.paths["tokenizer"]), digest=files.digests["tokenizer"])
-
-
-def _checked_size(spec: ModelSpec, asked: int | None, most: int) -> int:
-    if asked is None:
-        return min(WINDOW_TOKENS, most)
-    if asked > most:
+        found = find(model, task="reranking")
+    tokenizer = open_text(found, settings)
+    spec = found.spec
+    most = spec.max_tokens - tokenizer.count([spec.passage_instruction], special=True)[0]
+    size = min(WINDOW_TOKENS, most) if max_tokens is None else max_tokens
+    if size > most:
         msg = (
-            f"max_tokens={asked} exceeds the {most} tokens that {spec.name} reads beside its special tokens and "
+            f"max_tokens={size} exceeds the {most} tokens that {spec.name} reads beside its special tokens and "
             "instruction; pass less, or leave it"
         )
         raise InputValueError(msg)
-    return asked
+    if overlap > size // 2:
+        msg = f"overlap must be at most half of max_tokens={size}, got {overlap}"
+        raise InputValueError(msg)
+    return _Parts(spec, tokenizer, size)

@@ -10,7 +10,9 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_text_splitters import TextSplitter
 
-from bge_onnx import ModelSpec, Precision, TokenSplitter, Window
+from bge_onnx import ModelSpec, TokenSplitter
+from bge_onnx.splitter import Window
+from bge_onnx.types import Precision
 
 
 class BGETextSplitter(TextSplitter):

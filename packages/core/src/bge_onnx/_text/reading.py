@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from bge_onnx._text.checks import refuse_surrogates
 from bge_onnx._text.slices import SLICE, Borders
-from bge_onnx.errors import InferenceError
+from bge_onnx.errors import InferenceError, InputValueError
 
 Spans = npt.NDArray[np.int64]
 
@@ -94,9 +93,9 @@ class Reader:
                 return [self._tokenizer.encode(texts[0], add_special_tokens=special)]
             encode = self._tokenizer.encode_batch if offsets else self._tokenizer.encode_batch_fast
             return encode(texts, add_special_tokens=special)
-        except TypeError:
-            refuse_surrogates(texts)
-            raise
+        except TypeError as error:  # texts were checked, so that it is what a folder's configuration says
+            msg = "the model's own instruction holds a lone surrogate; pass query_instruction= without it"
+            raise InputValueError(msg) from error
         except BaseException as error:
             msg = f"the tokenizer failed ({failure(error)}); check tokenizer.json, and the limits on threads and memory"
             raise InferenceError(msg) from error

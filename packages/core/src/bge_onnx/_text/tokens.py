@@ -10,10 +10,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from bge_onnx._runtime.shared import shared
 from bge_onnx._text.reading import Reader, failure
+from bge_onnx._text.template import Template
 from bge_onnx._text.windows import Rules, Window, windows
 from bge_onnx.errors import UnsuitableModelError
 
@@ -47,56 +48,38 @@ class Tokens:
         """Token ids of one input."""
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
-    def padded(self, rows: npt.NDArray[np.int64], *, pad: int) -> dict[str, npt.NDArray[np.int64]]:
-        """The inputs of a BERT-like graph for some rows, padded on the right to the longest of them.
 
-        Returns:
-            `input_ids`, `attention_mask` and `token_type_ids`, each of shape (len(rows), longest), int64.
-        """
-        if len(rows) == 1:  # a lone query, which feels every microsecond, has nothing to pad
-            ids = self.row(rows[0])[None].astype(np.int64)
-            mask = np.ones_like(ids)
-        else:
-            lengths = self.offsets[rows + 1] - self.offsets[rows]
-            longest = int(lengths.max())
-            ids = np.full((len(rows), longest), pad, dtype=np.int64)
-            for target, row, length in zip(ids, rows, lengths, strict=True):
-                target[:length] = self.row(row)
-            mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-        if len(self.second):
-            types = mask * (np.arange(ids.shape[1]) >= self.second[rows][:, None])
-        else:
-            types = np.zeros_like(ids)
-        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+Part: TypeAlias = tuple[Tokens, npt.NDArray[np.int64]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """Special tokens around one text or a pair, read off the tokeniser itself."""
+def padded(parts: Sequence[Part], *, pad: int) -> dict[str, npt.NDArray[np.int64]]:
+    """The inputs of a BERT-like graph for some rows of one or several `Tokens`, padded on the right to the longest.
 
-    before: tuple[int, ...]
-    between: tuple[int, ...]
-    after: tuple[int, ...]
-    second_type: int
+    Args:
+        parts: Tokens with the numbers of the rows to take from each.
+        pad: Id that fills the rows.
 
-    @classmethod
-    def of(cls, encoding: Encoding) -> _Template:
-        special = encoding.special_tokens_mask
-        content = [position for position, flag in enumerate(special) if not flag]
-        if not content:
-            msg = "the tokenizer turns a plain letter into no token; its tokenizer.json does not fit a BGE model"
-            raise UnsuitableModelError(msg)
-        first, last = content[0], content[-1]
-        return cls(
-            before=tuple(encoding.ids[:first]),
-            between=tuple(i for i, flag in zip(encoding.ids[first:last], special[first:last], strict=True) if flag),
-            after=tuple(encoding.ids[last + 1 :]),
-            second_type=encoding.type_ids[last],
-        )
-
-    @property
-    def size(self) -> int:
-        return len(self.before) + len(self.between) + len(self.after)
+    Returns:
+        `input_ids`, `attention_mask` and `token_type_ids`, each of shape (rows, longest), int64.
+    """
+    if len(parts) == 1 and len(parts[0][1]) == 1:  # a lone query, which feels every microsecond, has nothing to pad
+        tokens, (row,) = parts[0]
+        ids = tokens.row(row)[None].astype(np.int64)
+        mask = np.ones_like(ids)
+    else:
+        lengths = np.concatenate([tokens.offsets[rows + 1] - tokens.offsets[rows] for tokens, rows in parts])
+        longest = int(lengths.max())
+        ids = np.full((len(lengths), longest), pad, dtype=np.int64)
+        every = ((tokens, row) for tokens, rows in parts for row in rows)
+        for target, (tokens, row), length in zip(ids, every, lengths, strict=True):
+            target[:length] = tokens.row(row)
+        mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+    if len(parts[0][0].second):
+        second = np.concatenate([tokens.second[rows] for tokens, rows in parts])
+        types = mask * (np.arange(ids.shape[1]) >= second[:, None])
+    else:
+        types = np.zeros_like(ids)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
 class TextTokenizer:
@@ -128,7 +111,7 @@ class TextTokenizer:
                 f"the tokenizer failed at a single letter ({failure(error)}); replace tokenizer.json by the model's own"
             )
             raise UnsuitableModelError(msg) from error
-        self._single, self._pair = _Template.of(single), _Template.of(pair)
+        self._single, self._pair = Template.of(single), Template.of(pair)
         self._reader = Reader(self._tokenizer, before=self._single.before, after=self._single.after)
 
     def _named(self, *names: str, default: int) -> int:

@@ -12,7 +12,9 @@ from llama_index.core.node_parser.node_utils import build_nodes_from_splits
 from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
 
-from bge_onnx import Precision, TokenSplitter, Window
+from bge_onnx import TokenSplitter
+from bge_onnx.splitter import Window
+from bge_onnx.types import Precision
 from llama_index.embeddings.bge._settings import Location
 
 

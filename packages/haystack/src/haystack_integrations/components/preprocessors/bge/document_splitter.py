@@ -10,7 +10,9 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from haystack import Document, component, logging
 
-from bge_onnx import InputValueError, Precision, TokenSplitter
+from bge_onnx import TokenSplitter
+from bge_onnx.errors import InputValueError
+from bge_onnx.types import Precision
 from haystack_integrations.common.bge._held import Held
 from haystack_integrations.common.bge._inputs import check_documents, document_texts
 
