@@ -6,6 +6,7 @@ import copy
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -62,8 +63,13 @@ def crafted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def splitter(tmp_path_factory: pytest.TempPathFactory) -> TokenSplitter:
-    return TokenSplitter(write_tiny_model(tmp_path_factory.mktemp("tiny")), max_tokens=20)
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def splitter(model: Path) -> TokenSplitter:
+    return TokenSplitter(model, max_tokens=20)
 
 
 def check(text: str, parts: list[Window], file: Path, *, overlap: int) -> None:
@@ -123,13 +129,13 @@ def test_chinese_is_split_behind_its_signs(shared: Path) -> None:
     assert parts[1] == "它研究计算机，怎样模拟“人类的学习行为。”"
 
 
-def test_parts_overlap_from_a_sentence_or_word_on(splitter: TokenSplitter) -> None:
+def test_parts_overlap_from_a_sentence_or_word_on(model: Path, splitter: TokenSplitter) -> None:
     text = "One two one two. Two one two one. Red fish red fish. Bird one two red. Fish one two fish. " * 5
-    wide = TokenSplitter(str(splitter._model), max_tokens=20, overlap=10)
+    wide = TokenSplitter(model, max_tokens=20, overlap=10)
     parts = wide.split(text)
     for before, after in pairwise(parts):
         shared = text[after.start : before.end]
-        assert 0 < splitter.count_tokens([shared])[0] <= 10
+        assert 0 < splitter.count_tokens([shared], special_tokens=False)[0] <= 10
         assert text[: after.start].endswith(". ")
 
 
@@ -171,10 +177,10 @@ def test_an_empty_text_has_no_parts_and_spaces_are_one(splitter: TokenSplitter) 
 
 def test_parts_leave_room_for_what_is_read_beside_them(splitter: TokenSplitter) -> None:
     beside = "the title of it"
-    (taken,) = splitter.count_tokens([beside])
+    (taken,) = splitter.count_tokens([beside], special_tokens=False)
     parts = splitter.split(_PROSE, beside=beside)
     assert "".join(part.text for part in parts) == _PROSE
-    assert max(splitter.count_tokens([f"{beside}\n{part.text}" for part in parts])) <= 20
+    assert max(splitter.count_tokens([f"{beside}\n{part.text}" for part in parts], special_tokens=False)) <= 20
     assert max(part.tokens for part in splitter.split(_PROSE)) > 20 - taken
     with pytest.raises(InputValueError, match="has 24 tokens of max_tokens=20"):
         splitter.split(_PROSE, beside="house " * 24)
@@ -193,17 +199,26 @@ def test_a_reranker_splits_too(tiny_reranker: Path) -> None:
     assert len(splitter.split("the house " * 20)) > 2
 
 
-def test_tokens_are_counted_as_the_embedder_counts_them(splitter: TokenSplitter) -> None:
+def test_tokens_are_counted_as_the_embedder_counts_them(model: Path, splitter: TokenSplitter) -> None:
     texts = ["", "the house", "word " * 700]
-    embedder = Embedder(str(splitter._model))
-    assert splitter.count_tokens(texts) == embedder.count_tokens(texts, special_tokens=False)
-    assert splitter.count_tokens(texts, special_tokens=True) == embedder.count_tokens(texts)
+    embedder = Embedder(model)
+    assert splitter.count_tokens(texts, special_tokens=False) == [len(embedder.tokenize(text)) for text in texts]
+    assert splitter.count_tokens(texts) == embedder.count_tokens(texts)
 
 
 def test_copies_and_pickles_split_alike(splitter: TokenSplitter) -> None:
     for twin in (copy.copy(splitter), copy.deepcopy(splitter), pickle.loads(pickle.dumps(splitter))):
         assert twin.split(_PROSE) == splitter.split(_PROSE)
         assert repr(twin) == repr(splitter)
+
+
+def test_a_pickle_is_opened_at_first_use(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "model")
+    pickled = pickle.dumps(TokenSplitter(folder))
+    shutil.rmtree(folder)
+    twin = pickle.loads(pickled)
+    with pytest.raises(UnknownModelError, match="does not exist"):
+        twin.split("text")
 
 
 def test_threads_split_alike(splitter: TokenSplitter) -> None:
@@ -244,8 +259,8 @@ def test_what_is_no_text_or_model_is_refused(splitter: TokenSplitter) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is read from /proc, which Linux has")
-def test_memory_does_not_grow_with_a_text(splitter: TokenSplitter) -> None:
-    arguments = [sys.executable, "-c", _CHILD, str(splitter._model)]
+def test_memory_does_not_grow_with_a_text(model: Path) -> None:
+    arguments = [sys.executable, "-c", _CHILD, str(model)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 60 * 2**20

@@ -22,6 +22,7 @@ from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.engine import Engine, EngineSpec, engine
 from bge_onnx._runtime.lazy import Lazy
 from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
 from bge_onnx.errors import InputValueError
 from bge_onnx.settings import EngineSettings, ModelName, changed
@@ -165,7 +166,7 @@ def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
     return asked
 
 
-class Model(Generic[O]):
+class Model(CountsTokens, Generic[O]):
     """A model with its identity, its life cycle and its way into other processes.
 
     Constructors open the model. Unpickled objects open it at first use, so that a worker process raises what goes wrong
@@ -234,6 +235,10 @@ class Model(Generic[O]):
         A sha256, hexadecimal, over the digests of the files and every setting that changes an answer.
         """
         return self._parts.model.fingerprint(self._identity)
+
+    @property
+    def _tokenizer(self) -> TextTokenizer:
+        return self._parts.model.tokenizer
 
     @property
     def _identity(self) -> Mapping[str, Any]:

@@ -245,16 +245,6 @@ class Embedder(Model[DenseParts]):
         stream = self._parts.streamed.astream(windows, self._owner, show_progress=self._bar(show_progress))
         return flat(stream)
 
-    def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = True) -> list[int]:
-        """Tokens of each text as the model counts them, before any cut.
-
-        Args:
-            texts: Any number of texts.
-            special_tokens: Whether to count the special tokens that surround a text; a splitter that adds up pieces
-                leaves them out.
-        """
-        return self._parts.model.tokenizer.count(check_texts(texts), special=special_tokens)
-
     def _bar(self, show_progress: bool | None) -> bool:
         return bool(self._settings["show_progress"]) if show_progress is None else check_flag(show_progress)
 

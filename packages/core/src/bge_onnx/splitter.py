@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -11,7 +11,8 @@ from typing import Any
 from bge_onnx._catalogue.spec import ModelSpec, Precision
 from bge_onnx._model import find, open_text
 from bge_onnx._runtime.lazy import Lazy
-from bge_onnx._text.checks import check_text, check_texts, check_whole
+from bge_onnx._text.checks import check_text, check_whole
+from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx._text.windows import Window
 from bge_onnx.errors import InputValueError, UnsuitableModelError
@@ -25,7 +26,7 @@ __all__ = ["WINDOW_TOKENS", "TokenSplitter", "Window"]
 WINDOW_TOKENS = 300
 
 
-class TokenSplitter:
+class TokenSplitter(CountsTokens):
     """Splits texts by the tokens of a model, so that nothing of a part is cut when the model reads it.
 
     A part ends at the last paragraph, sentence or clause in the second half of what would fit, else between words; a
@@ -114,17 +115,9 @@ class TokenSplitter:
             raise InputValueError(msg)
         return parts.tokenizer.windows(checked, size=size, overlap=min(self._overlap, size // 2))
 
-    def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = False) -> list[int]:
-        """Tokens of each text as the model counts them.
-
-        Args:
-            texts: Any number of texts.
-            special_tokens: Whether to count the special tokens that surround a text.
-
-        Raises:
-            InputTypeError: `texts` is no list of str; the message names the position.
-        """
-        return self._lazy.get().tokenizer.count(check_texts(texts), special=special_tokens)
+    @property
+    def _tokenizer(self) -> TextTokenizer:
+        return self._lazy.get().tokenizer
 
     def __repr__(self) -> str:
         return f"TokenSplitter({self.spec.name!r}, max_tokens={self.max_tokens}, overlap={self._overlap})"

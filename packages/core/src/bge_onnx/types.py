@@ -22,11 +22,13 @@ from bge_onnx._catalogue.spec import (
 from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vectors
 from bge_onnx._heads.vectors import FloatArray, RankedPassage
 from bge_onnx._runtime.device import Provider
+from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import PairTruncation
 from bge_onnx._text.truncation import Truncate
 from bge_onnx.settings import ModelName
 
 __all__ = [
+    "CountsTokens",
     "EmbedderLike",
     "FileRole",
     "FileSpec",

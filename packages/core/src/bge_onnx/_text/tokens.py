@@ -180,6 +180,11 @@ class TextTokenizer:
         """Tokens of each text, with or without the special ones, before any cut."""
         return [count for read in self._reader.read(texts, special=special, keep=0) for _, count in read]
 
+    def ids(self, text: str) -> list[int]:
+        """Ids of all tokens of a text, special ones left out."""
+        ((ids, _),) = chain.from_iterable(self._reader.read([text], special=False, keep=len(text) + 1))
+        return ids
+
     def windows(self, text: str, *, size: int, overlap: int = 0) -> Iterator[Window]:
         """The text in windows of at most `size` tokens, special ones left out; see `TokenSplitter.split`."""
         rules = Rules(

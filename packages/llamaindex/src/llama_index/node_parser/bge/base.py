@@ -93,7 +93,7 @@ class BGENodeParser(MetadataAwareTextSplitter):
 
     def token_length(self, text: str) -> int:
         """Tokens of a text without special tokens."""
-        return self._splitter.count_tokens([text])[0]
+        return self._splitter.count_tokens([text], special_tokens=False)[0]
 
     def split_text(self, text: str) -> list[str]:
         """The texts of the nodes of a text, in order."""

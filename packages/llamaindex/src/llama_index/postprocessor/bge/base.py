@@ -69,6 +69,10 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
         """The name that dumps carry."""
         return "BGERerank"
 
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens."""
+        return self._reranker.count_tokens([text], special_tokens=False)[0]
+
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:

@@ -84,7 +84,7 @@ class BGEDocumentSplitter:
 
     def token_length(self, text: str) -> int:
         """Tokens of a text without special tokens."""
-        return self._held.get(self._open).count_tokens([text])[0]
+        return self._held.get(self._open).count_tokens([text], special_tokens=False)[0]
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
