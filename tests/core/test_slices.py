@@ -50,7 +50,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param in _CRAFTED:
         return write_tiny_model(tmp_path_factory.mktemp("crafted"), kind=request.param) / "tokenizer.json"
     shared: Path = request.getfixturevalue("shared")
-    return shared / "reference" / request.param / "tokenizer.json"
+    return shared / "reference" / str(request.param) / "tokenizer.json"
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ print(peak() - before)
 
 @pytest.fixture(scope="module", params=["tiny-bge-en", "tiny-bge-m3", "checkpoints/m3"])
 def trained(request: pytest.FixtureRequest, shared: Path) -> Path:
-    return shared / "reference" / request.param / "tokenizer.json"
+    return shared / "reference" / str(request.param) / "tokenizer.json"
 
 
 @pytest.fixture(scope="module", params=["bert-reranker", "m3"])

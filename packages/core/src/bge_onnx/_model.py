@@ -245,6 +245,11 @@ class Model(CountsTokens, Generic[O]):
         """What beyond files, limit and spec changes an answer."""
         return {}
 
+    @property
+    def _of_long_texts(self) -> Mapping[str, Any]:
+        """What the treatment of texts over the limit adds to the identity."""
+        return {"truncate": "window"} if self._settings.get("truncate") == "window" else {}
+
     def close(self) -> None:
         """Let go of the model; its memory returns when nobody else uses it. Closing twice is fine.
 

@@ -11,10 +11,10 @@ from typing import Any
 from bge_onnx._catalogue.spec import ModelSpec, Precision
 from bge_onnx._model import find, open_text
 from bge_onnx._runtime.lazy import Lazy
-from bge_onnx._text.checks import check_text, check_whole
+from bge_onnx._text.checks import check_text
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
-from bge_onnx._text.windows import Window
+from bge_onnx._text.windows import Window, checked_size
 from bge_onnx.errors import InputValueError, UnsuitableModelError
 from bge_onnx.settings import EngineSettings, ModelName, complete
 
@@ -65,8 +65,6 @@ class TokenSplitter(CountsTokens):
         sources: Sequence[str] | None = None,
         show_progress: bool | None = None,
     ) -> None:
-        check_whole(max_tokens, name="max_tokens", none=f"{WINDOW_TOKENS}, or what the model reads")
-        check_whole(overlap, name="overlap", least=0)
         given = {"precision": precision, "cache_dir": cache_dir, "sources": sources, "show_progress": show_progress}
         settings = complete(EngineSettings, given, owner="TokenSplitter")
         self._make = partial(_open, model, max_tokens, overlap, settings)
@@ -152,14 +150,5 @@ def _open(model: ModelName, max_tokens: int | None, overlap: int, settings: Engi
     tokenizer = open_text(found, settings)
     spec = found.spec
     most = spec.max_tokens - tokenizer.count([spec.passage_instruction], special=True)[0]
-    size = min(WINDOW_TOKENS, most) if max_tokens is None else max_tokens
-    if size > most:
-        msg = (
-            f"max_tokens={size} exceeds the {most} tokens that {spec.name} reads beside its special tokens and "
-            "instruction; pass less, or leave it"
-        )
-        raise InputValueError(msg)
-    if overlap > size // 2:
-        msg = f"overlap must be at most half of max_tokens={size}, got {overlap}"
-        raise InputValueError(msg)
+    size = checked_size(max_tokens, most=most, default=WINDOW_TOKENS, overlap=overlap, model=spec.name)
     return _Parts(spec, tokenizer, size)

@@ -22,9 +22,11 @@ from bge_onnx._catalogue.spec import (
 from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vectors
 from bge_onnx._heads.vectors import FloatArray, RankedPassage
 from bge_onnx._runtime.device import Provider
+from bge_onnx._runtime.windowed import WindowVectors
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import PairTruncation
 from bge_onnx._text.truncation import Truncate
+from bge_onnx._text.windows import Window
 from bge_onnx.settings import ModelName
 
 __all__ = [
@@ -50,6 +52,8 @@ __all__ = [
     "Task",
     "Truncate",
     "WeightsSpec",
+    "Window",
+    "WindowVectors",
 ]
 
 

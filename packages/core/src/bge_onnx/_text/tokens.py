@@ -124,6 +124,11 @@ class TextTokenizer:
         names = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "<s>", "</s>", "<pad>", "<unk>")
         return frozenset(i for name in names if (i := self._tokenizer.token_to_id(name)) is not None)
 
+    @property
+    def pair_size(self) -> int:
+        """How many special tokens surround a pair."""
+        return self._pair.size
+
     def token(self, index: int) -> str:
         """The piece of text behind an id."""
         return self._tokenizer.decode([index])

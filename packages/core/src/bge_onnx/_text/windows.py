@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bge_onnx._text.checks import check_whole
 from bge_onnx._text.reading import Spans
+from bge_onnx.errors import InputValueError
 
 # Scripts that put no space between words: kana and ideographs.
 _UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -70,6 +72,34 @@ class Rules:
     overlap: int
     count: Callable[[str], int]
     sure: Callable[[str, int], bool]
+
+
+def checked_size(asked: int | None, *, most: int, default: int, overlap: int, model: str) -> int:
+    """The most tokens of a window.
+
+    Args:
+        asked: What the user asked for; None for `default`, or `most` if that is less.
+        most: What the model reads beside special tokens and instruction.
+        default: See `asked`.
+        overlap: What the user asked windows to share at most.
+        model: The model's name, for the message.
+
+    Raises:
+        InputValueError: The model cannot read so many, or `overlap` is more than half of them.
+    """
+    check_whole(asked, name="max_tokens", none=f"{default}, or what the model reads")
+    check_whole(overlap, name="overlap", least=0)
+    size = min(default, most) if asked is None else asked
+    if size > most:
+        msg = (
+            f"max_tokens={size} exceeds the {most} tokens that {model} reads beside its special tokens and "
+            "instruction; pass less, or leave it"
+        )
+        raise InputValueError(msg)
+    if overlap > size // 2:
+        msg = f"overlap must be at most half of max_tokens={size}, got {overlap}"
+        raise InputValueError(msg)
+    return size
 
 
 class _Tokens:
