@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bge_onnx import Embedder
 from bge_onnx._cache import prepared as _prepare
+from bge_onnx._text.tokens import padded
 from bge_onnx.errors import UnsuitableModelError, WeightsError
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.types import Precision
@@ -48,7 +49,7 @@ def by_hand(folder: Path) -> NDArray[np.float32]:
     embedder = Embedder(folder)
     session = ort.InferenceSession(str(folder / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
     tokens = embedder._parts.model.tokenizer.texts(["hello world"], limit=512)
-    feed = tokens.padded(np.array([0]), pad=0)
+    feed = padded([(tokens, np.array([0]))], pad=0)
     row: NDArray[np.float32] = session.run(None, feed)[0][0, 0]
     return np.asarray(row / np.linalg.norm(row), np.float32)
 
@@ -88,7 +89,7 @@ def test_another_of_what_a_graph_depends_on_is_another_graph(
         case "onnxruntime":
             monkeypatch.setattr(ort, "__version__", "99.0")
         case "cpu":
-            monkeypatch.setattr(_prepare, "cpu_signature", lambda: "another")
+            monkeypatch.setattr(_prepare, "instruction_sets", lambda: "another")
         case "weights":
             write_tiny_model(folder, seed=1)
         case "precision":
@@ -145,6 +146,7 @@ _HANG = """
 import pathlib, sys, time
 from bge_onnx import Embedder
 from bge_onnx._cache import prepared as _prepare
+from bge_onnx._text.tokens import padded
 
 def after(owner, name):
     real = getattr(owner, name)

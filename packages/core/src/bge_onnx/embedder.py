@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Protocol, Unpack
 import numpy as np
 
 from bge_onnx._heads.vectors import FloatArray, VectorHead, mean
-from bge_onnx._model import Found, Model, Opened, find, open_model
+from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.pipeline import Head, Memory, Pipeline, in_windows, in_windows_async
-from bge_onnx._runtime.windowed import Way, Windowed, WindowVectors, room, windows_of
+from bge_onnx._runtime.windowed import Way, Windowed, WindowVectors, apart, room, windows_of
 from bge_onnx._text.checks import check_iterable, check_text, check_texts
 from bge_onnx._text.readers import TextReader
 from bge_onnx._text.windows import checked_size
@@ -60,18 +61,22 @@ class EmbedderParts:
         return self.passages
 
 
-def open_parts(model: ModelName | Found, settings: EmbedderSettings) -> EmbedderParts:
+def open_parts(model: ModelName | Located, settings: EmbedderSettings) -> EmbedderParts:
     """Open a model as an `Embedder`.
 
     Args:
         model: As the user named it, or what was found already.
         settings: Complete.
     """
-    found = find(model, task="embedding", pooling=settings["pooling"], query_instruction=settings["query_instruction"])
+    found = find(
+        model, settings, task="embedding", pooling=settings["pooling"], query_instruction=settings["query_instruction"]
+    )
     opened = open_model(found, settings, answer="vector")
     spec = found.spec
     _check_width(opened)
-    head = VectorHead(dimension=spec.dimension, pooling=spec.pooling, normalize=settings["normalize"])
+    head = VectorHead(
+        dimension=spec.dimension, pooling=spec.pooling, normalize=settings["normalize"], layers=opened.dense
+    )
 
     def behind(instruction: str) -> Way:
         return text_way(opened, settings, head, join=partial(mean, normalize=head.normalize), instruction=instruction)
@@ -237,28 +242,22 @@ class Embedder(Model[DenseParts]):
     def embed_windows(
         self, texts: Iterable[str], *, max_tokens: int | None = None, overlap: int = 0
     ) -> list[WindowVectors]:
-        """The windows of each passage with their vectors apart, for texts of any length; see `TokenSplitter`.
+        """The windows of each passage, as `TokenSplitter` makes them, with their vectors apart.
 
         Args:
-            texts: Any number of texts.
+            texts: Any number of texts, of any length.
             max_tokens: The most tokens of a window, special tokens left out; None for what the model reads.
             overlap: The most tokens that two windows share; at most half of `max_tokens`.
 
         Raises:
             InputTypeError: `texts` is not a list of str; the message names the position.
-            InputValueError: The model cannot read `max_tokens`, or `overlap` is more than half of them.
+            InputValueError: The model cannot read `max_tokens`, or `overlap` is too large.
         """
-        checked = check_texts(texts)
-        model = self._parts.model
-        most = room(model.tokenizer, limit=model.limit, beside=self.spec.passage_instruction)
+        parts = self._parts
+        most = room(self._tokenizer, limit=parts.model.limit, beside=self.spec.passage_instruction)
         size = checked_size(max_tokens, most=most, default=most, overlap=overlap, model=self.spec.name)
-        plan = windows_of(checked, self._tokenizer, size=size, overlap=overlap)
-        vectors = self._parts.passages.run([window.text for windows in plan for window in windows], self._owner)
-        ends = np.cumsum([len(windows) for windows in plan])
-        return [
-            WindowVectors(tuple(windows), vectors[end - len(windows) : end])
-            for windows, end in zip(plan, ends, strict=True)
-        ]
+        plan = windows_of(check_texts(texts), self._tokenizer, size=size, overlap=overlap)
+        return apart(plan, parts.passages.run([window.text for windows in plan for window in windows], self._owner))
 
     def _bar(self, show_progress: bool | None) -> bool:
         return bool(self._settings["show_progress"]) if show_progress is None else check_flag(show_progress)
@@ -294,6 +293,11 @@ def _only(vectors: FloatArray) -> FloatArray:
 def _check_width(opened: Opened) -> None:
     spec = opened.found.spec
     width = opened.engine.width(opened.engine.outputs[0])
-    if width not in (None, spec.dimension):
+    if opened.dense:
+        due = len(opened.dense[0].weight)
+        if width not in (None, due):
+            msg = f"{spec.name} gives {width} components to a Dense module of {due}; its files belong to two models"
+            raise UnsuitableModelError(msg)
+    elif width not in (None, spec.dimension):
         msg = f"{spec.name} gives {width} components, not the {spec.dimension} of its spec; correct its dimension"
         raise UnsuitableModelError(msg)

@@ -24,7 +24,8 @@ from bge_onnx._heads.lexical import (
 from bge_onnx._heads.m3 import DenseHead, M3Head, join_windows, open_heads, stack
 from bge_onnx._heads.memory import Memory, Remembering
 from bge_onnx._heads.vectors import FloatArray, mean
-from bge_onnx._model import Found, Model, Opened, find, open_model
+from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.pipeline import in_windows, in_windows_async
 from bge_onnx._runtime.shared import shared
@@ -102,17 +103,17 @@ class M3Parts:
         return self.dense
 
 
-def open_parts(model: ModelName | Found, settings: M3Settings) -> M3Parts:
+def open_parts(model: ModelName | Located, settings: M3Settings) -> M3Parts:
     """Open a model as an `M3Embedder`.
 
     Args:
         model: As the user named it, or what was found already.
         settings: Complete.
     """
-    found = find(model, task="embedding", pooling="cls", query_instruction="")
+    found = find(model, settings, task="embedding", pooling="cls", query_instruction="")
     opened = open_model(found, settings, answer="m3")
     spec = found.spec
-    heads = open_heads(spec.name, opened.engine.outputs, opened.files.paths, dimension=spec.dimension)
+    heads = open_heads(spec.name, opened.engine.outputs, opened.found.files.paths, dimension=spec.dimension)
     unused = opened.tokenizer.unused
     most = settings["remember"]
     memory: Memory[bytes, M3Vectors] = shared((Memory, opened.fingerprint({})), Memory)

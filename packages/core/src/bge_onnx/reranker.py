@@ -14,7 +14,8 @@ from bge_onnx._heads.vectors import (
     check_threshold,
     rank_passages,
 )
-from bge_onnx._model import Found, Model, Opened, find, open_model
+from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.best_window import BestWindows, WholePairs
 from bge_onnx._runtime.pipeline import Pipeline
 from bge_onnx._text.checks import check_iterable, check_pair_list, check_pairs, check_text, check_texts, check_whole
@@ -36,14 +37,16 @@ class RerankerParts:
     pairs: WholePairs | BestWindows
 
 
-def open_parts(model: ModelName | Found, settings: RerankerSettings) -> RerankerParts:
+def open_parts(model: ModelName | Located, settings: RerankerSettings) -> RerankerParts:
     """Open a model as a `Reranker`.
 
     Args:
         model: As the user named it, or what was found already.
         settings: Complete.
     """
-    opened = open_model(find(model, task="reranking"), settings, answer="logits", default_length=_DEFAULT_LENGTH)
+    opened = open_model(
+        find(model, settings, task="reranking"), settings, answer="logits", default_length=_DEFAULT_LENGTH
+    )
     _check_width(opened)
     windowed = settings["truncate"] == "window"
     reader = PairReader.of(

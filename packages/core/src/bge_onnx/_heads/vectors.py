@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -156,11 +157,13 @@ class VectorHead:
         dimension: Components of a vector.
         pooling: How token outputs become one vector.
         normalize: Whether vectors have length 1.
+        layers: Applied to pooled vectors, before they are brought to length 1.
     """
 
     dimension: int
     pooling: Pooling
     normalize: bool
+    layers: tuple[Callable[[FloatArray], FloatArray], ...] = ()
 
     def allocate(self, count: int) -> FloatArray:
         """Shape (count, dim), float32."""
@@ -169,7 +172,8 @@ class VectorHead:
     def read(self, tokens: Tokens, rows: npt.NDArray[np.int64], outputs: Outputs) -> FloatArray:
         """Vectors of some rows, shape (rows, dim)."""
         (output,) = outputs.values()
-        vectors = finite(pool(output, tokens.lengths[rows], pooling=self.pooling), what="a text")
+        pooled = pool(output, tokens.lengths[rows], pooling=self.pooling)
+        vectors = finite(reduce(lambda values, layer: layer(values), self.layers, pooled), what="a text")
         return unit(vectors) if self.normalize else vectors
 
 

@@ -19,7 +19,7 @@ from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx._text.windows import Window
 from bge_onnx.errors import InputValueError
 
-__all__ = ["Way", "WindowVectors", "Windowed", "room", "windows_of"]
+__all__ = ["Way", "WindowVectors", "Windowed", "apart", "room", "windows_of"]
 
 Answers: TypeAlias = npt.NDArray[Any]
 
@@ -84,6 +84,15 @@ class WindowVectors:
 
     windows: tuple[Window, ...]
     vectors: npt.NDArray[np.float32]
+
+
+def apart(plan: list[list[Window]], vectors: npt.NDArray[np.float32]) -> list[WindowVectors]:
+    """The vectors of all windows, shape (windows, dim), text by text."""
+    ends = np.cumsum([len(windows) for windows in plan]).tolist()
+    return [
+        WindowVectors(tuple(windows), vectors[end - len(windows) : end])
+        for windows, end in zip(plan, ends, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
 from bge_onnx._runtime.shared import shared
 from bge_onnx._text.reading import Reader, failure
 from bge_onnx._text.template import Template
+from bge_onnx._text.vocabulary import load_tokenizer
 from bge_onnx._text.windows import Rules, Window, windows
 from bge_onnx.errors import UnsuitableModelError
 
@@ -90,15 +90,17 @@ class TextTokenizer:
     """
 
     def __init__(self, path: Path) -> None:
-        """Load a `tokenizer.json`.
+        """Load a `tokenizer.json`, or build the tokeniser from a vocabulary; see `load_tokenizer`.
 
         Raises:
             UnsuitableModelError: The file is no tokeniser, or one that adds no usable special tokens.
         """
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
+            self._tokenizer = load_tokenizer(path)
+        except UnsuitableModelError:
+            raise
         except BaseException as error:
-            msg = f"{path} is no readable tokenizer.json ({failure(error)}); replace it by the model's own"
+            msg = f"{path} is no readable tokenizer ({failure(error)}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)
@@ -117,6 +119,11 @@ class TextTokenizer:
     def _named(self, *names: str, default: int) -> int:
         ids = (self._tokenizer.token_to_id(name) for name in names)
         return next((i for i in ids if i is not None), default)
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id that a text can get."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
     @property
     def unused(self) -> frozenset[int]:
@@ -205,17 +212,26 @@ class TextTokenizer:
         return [(np.array(ids[:keep], dtype=np.int32), count) for ids, count in read]
 
 
-def open_tokenizer(path: Path, *, digest: str) -> TextTokenizer:
+def open_tokenizer(path: Path, *, digest: str, rows: int | None = None) -> TextTokenizer:
     """The tokeniser in this file, shared by all models that are open: XLM-R's vocabulary costs 0.3 s and 0.3 GB.
 
     Args:
-        path: A `tokenizer.json`.
-        digest: Its sha256; files of equal content are one tokeniser, wherever they lie.
+        path: A `tokenizer.json`, `vocab.txt` or `sentencepiece.bpe.model`.
+        digest: Its sha256, or that of all files that it is made from; equal ones are one tokeniser, wherever they lie.
+        rows: Rows of the model's word table, where they are known.
 
     Raises:
-        UnsuitableModelError: The file is no tokeniser, or one that adds no usable special tokens.
+        UnsuitableModelError: The file is no tokeniser, one that adds no usable special tokens, or one with more tokens
+            than the model has rows for.
     """
-    return shared((TextTokenizer, digest), lambda: TextTokenizer(path))
+    tokenizer = shared((TextTokenizer, digest), lambda: TextTokenizer(path))
+    if rows is not None and tokenizer.largest_id >= rows:
+        msg = (
+            f"{path} has {tokenizer.largest_id + 1} tokens, but the model's word table has {rows} rows; the tokenizer "
+            "or the weights belong to another model"
+        )
+        raise UnsuitableModelError(msg)
+    return tokenizer
 
 
 def pair_lengths(query: int, passage: int, *, room: int, limit: int, truncation: PairTruncation) -> tuple[int, int]:
