@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,10 @@ from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.locate import Located, locate, resolve_base
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.engine import Engine, EngineSpec, engine
+from bge_onnx._runtime.pipeline import Head, Memory, Pipeline
 from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._runtime.windowed import Way, Windowed
+from bge_onnx._text.readers import TextReader
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
 from bge_onnx.errors import InputValueError
 from bge_onnx.settings import EngineSettings, ModelName
@@ -162,6 +165,37 @@ def open_text(found: Located, settings: EngineSettings) -> TextTokenizer:
     return _open_tokenizer(*_read(found, settings))
 
 
+def text_way(
+    opened: Opened,
+    settings: Mapping[str, Any],
+    head: Head,
+    *,
+    join: Callable[..., Any],
+    instruction: str = "",
+    memory: Memory[str] | None = None,
+) -> Way:
+    """A way of single texts through an open model; `join` makes one answer of those to windows of a text."""
+    windowed = settings["truncate"] == "window"
+    pipeline: Pipeline[str] = Pipeline(
+        engine=opened.engine,
+        reader=TextReader.of(
+            opened.tokenizer,
+            limit=opened.limit,
+            truncate="warn" if windowed else settings["truncate"],
+            instruction=instruction,
+        ),
+        head=head,
+        token_budget=opened.token_budget,
+        show_progress=settings["show_progress"] is True,
+        memory=memory,
+    )
+    return (
+        Windowed.of(pipeline, opened.tokenizer, limit=opened.limit, beside=instruction, join=join)
+        if windowed
+        else pipeline
+    )
+
+
 def _read(found: Located, settings: EngineSettings) -> tuple[ModelFiles, CheckpointFiles | None]:
     cache = _cache(settings)
     base_of = partial(resolve_base, cache=cache, sources=settings["sources"], progress=settings["show_progress"])
@@ -186,4 +220,4 @@ def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
     return asked
 
 
-__all__ = ["HasOpened", "Opened", "find", "open_model", "open_text"]
+__all__ = ["HasOpened", "Opened", "find", "open_model", "open_text", "text_way"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol, Unpack
@@ -11,11 +11,11 @@ import numpy as np
 
 from bge_onnx._heads.vectors import FloatArray, VectorHead, mean
 from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._opening import text_way
 from bge_onnx._repository.locate import Located
-from bge_onnx._runtime.pipeline import Head, Memory, Pipeline, in_windows, in_windows_async
-from bge_onnx._runtime.windowed import Way, Windowed, WindowVectors, apart, room, windows_of
+from bge_onnx._runtime.pipeline import in_windows, in_windows_async
+from bge_onnx._runtime.windowed import Way, WindowVectors, apart, room, windows_of
 from bge_onnx._text.checks import check_iterable, check_text, check_texts
-from bge_onnx._text.readers import TextReader
 from bge_onnx._text.windows import checked_size
 from bge_onnx.errors import InputTypeError, UnsuitableModelError
 from bge_onnx.settings import EmbedderSettings, ModelName, complete, takes
@@ -83,37 +83,6 @@ def open_parts(model: ModelName | Located, settings: EmbedderSettings) -> Embedd
 
     return EmbedderParts(
         model=opened, passages=behind(spec.passage_instruction), queries=behind(spec.query_instruction)
-    )
-
-
-def text_way(
-    opened: Opened,
-    settings: Mapping[str, Any],
-    head: Head,
-    *,
-    join: Callable[..., Any],
-    instruction: str = "",
-    memory: Memory[str] | None = None,
-) -> Way:
-    """A way of single texts through an open model; `join` makes one answer of those to windows of a text."""
-    windowed = settings["truncate"] == "window"
-    pipeline: Pipeline[str] = Pipeline(
-        engine=opened.engine,
-        reader=TextReader.of(
-            opened.tokenizer,
-            limit=opened.limit,
-            truncate="warn" if windowed else settings["truncate"],
-            instruction=instruction,
-        ),
-        head=head,
-        token_budget=opened.token_budget,
-        show_progress=settings["show_progress"] is True,
-        memory=memory,
-    )
-    return (
-        Windowed.of(pipeline, opened.tokenizer, limit=opened.limit, beside=instruction, join=join)
-        if windowed
-        else pipeline
     )
 
 

@@ -25,13 +25,14 @@ from bge_onnx._heads.m3 import DenseHead, M3Head, join_windows, open_heads, stac
 from bge_onnx._heads.memory import Memory, Remembering
 from bge_onnx._heads.vectors import FloatArray, mean
 from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._opening import text_way
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.pipeline import in_windows, in_windows_async
 from bge_onnx._runtime.shared import shared
 from bge_onnx._runtime.windowed import Way
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
-from bge_onnx.embedder import Embedder, flat, text_way
+from bge_onnx.embedder import Embedder, flat
 from bge_onnx.errors import InputValueError
 from bge_onnx.settings import M3Settings, ModelName, complete, takes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -16,6 +17,7 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
     """Sorts documents by relevance to a query and says how relevant they are.
 
     Returned documents are copies with `metadata["relevance_score"]`, the sigmoid of the model's logit, from 0 to 1.
+    With `truncate="window"`, `metadata["relevance_span"]` says which part of a long document that is the score of.
 
     Raises:
         bge_onnx.BGEError: The model is unknown, of another kind, or no source delivers its weights.
@@ -66,8 +68,11 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
 
 
 def _scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:
-    return [_with_score(documents[passage.index], passage.score) for passage in ranked]
+    return [_with_score(documents[passage.index], passage) for passage in ranked]
 
 
-def _with_score(document: Document, score: float) -> Document:
-    return document.model_copy(update={"metadata": {**document.metadata, "relevance_score": score}})
+def _with_score(document: Document, passage: RankedPassage) -> Document:
+    told: dict[str, Any] = {"relevance_score": passage.score}
+    if passage.span is not None:
+        told["relevance_span"] = list(passage.span)
+    return document.model_copy(update={"metadata": {**document.metadata, **told}})
