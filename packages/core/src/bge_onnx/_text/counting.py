@@ -37,3 +37,8 @@ class CountsTokens:
             InputTypeError: `text` is not a str.
         """
         return self._tokenizer.ids(check_text(text))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different tokens there are; ids are below it."""
+        return self._tokenizer.size

@@ -132,6 +132,11 @@ class TextTokenizer:
         return frozenset(i for name in names if (i := self._tokenizer.token_to_id(name)) is not None)
 
     @property
+    def size(self) -> int:
+        """How many different tokens there are."""
+        return self._tokenizer.get_vocab_size()
+
+    @property
     def pair_size(self) -> int:
         """How many special tokens surround a pair."""
         return self._pair.size
