@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_bge._colbert import BGEColBERTReranker
 from langchain_bge._cross_encoder import BGECrossEncoder
 from langchain_bge._embeddings import BGEEmbeddings
 from langchain_bge._reranker import BGEReranker
+from langchain_bge._retriever import BGERerankingRetriever
 from langchain_bge._sparse import BGESparseEmbeddings
 
 if TYPE_CHECKING:
     from langchain_bge._splitter import BGETextSplitter
 
-__all__ = ["BGECrossEncoder", "BGEEmbeddings", "BGEReranker", "BGESparseEmbeddings", "BGETextSplitter"]
+__all__ = [
+    "BGEColBERTReranker",
+    "BGECrossEncoder",
+    "BGEEmbeddings",
+    "BGEReranker",
+    "BGERerankingRetriever",
+    "BGESparseEmbeddings",
+    "BGETextSplitter",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -7,9 +7,11 @@ from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.runnables import Runnable
 from pydantic import Field
 
 from bge_onnx import RankedPassage
+from langchain_bge._retriever import BGERerankingRetriever
 from langchain_bge._settings import RerankerSettings
 
 
@@ -53,7 +55,7 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
         """
         passages = [document.page_content for document in documents]
         ranked = self._engine.rank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
-        return _scored(documents, ranked)
+        return scored(documents, ranked)
 
     async def acompress_documents(
         self,
@@ -64,10 +66,15 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
         """`compress_documents` off the event loop."""
         passages = [document.page_content for document in documents]
         ranked = await self._engine.arank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
-        return _scored(documents, ranked)
+        return scored(documents, ranked)
+
+    def as_retriever(self, base: Runnable[str, list[Document]]) -> BGERerankingRetriever:
+        """A retriever that reranks what another one finds; it goes into chains as any retriever does."""
+        return BGERerankingRetriever(base=base, reranker=self)
 
 
-def _scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:
+def scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:
+    """Copies of the ranked documents, with their scores in the metadata."""
     return [_with_score(documents[passage.index], passage) for passage in ranked]
 
 
