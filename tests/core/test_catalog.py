@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bge_onnx import ModelSpec, add_model, get_model, list_models
-from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
 from bge_onnx._catalogue import registry as _catalog
 from bge_onnx._catalogue.resolve import resolve_model
 from bge_onnx._catalogue.spec import FileSpec, Task, WeightsSpec
+from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
 
 _EN = b"Represent this sentence for searching relevant passages: "
 _ZH = "为这个句子生成表示以用于检索相关文章".encode() + b"\xef\xbc\x9a"  # the full-width colon, U+FF1A

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bge_onnx import Embedder, ModelSpec, Reranker, add_model, get_model
-from bge_onnx.errors import AmbiguousModelError, UnknownModelError, UnsuitableModelError
 from bge_onnx._catalogue.resolve import resolve_model
+from bge_onnx.errors import AmbiguousModelError, UnknownModelError, UnsuitableModelError
 
 _BERT = {"model_type": "bert", "hidden_size": 384, "max_position_embeddings": 512, "architectures": ["BertModel"]}
 _XLMR = {

@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 
 from bge_onnx import Embedder, ModelSpec, get_model
-from bge_onnx.errors import InputTypeError, InputValueError, UnsuitableModelError, WeightsError
 from bge_onnx._cache import digest as _digest
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.onnx_file import GraphError, external_files, look
+from bge_onnx.errors import InputTypeError, InputValueError, UnsuitableModelError, WeightsError
 from tests.core.weights_kit import TOKENIZER, WHOLE, external_model, find, isolate, sha256
 
 _EN = get_model("bge-small-en-v1.5")
@@ -140,7 +140,7 @@ class TestWhatAFileIs:
     def test_the_file_that_is_chosen_says_its_precision(self, tmp_path: Path) -> None:
         several = {f"onnx/model_{name}.onnx": _graph("int8-dynamic") for name in ("qint8_avx512", "quint8_avx2")}
         folder = _write(tmp_path / "m", {**WHOLE, **several})
-        with pytest.raises(WeightsError, match="several int8-dynamic files: .*qint8_avx512.*pass file="):
+        with pytest.raises(WeightsError, match=r"several int8-dynamic files: .*qint8_avx512.*pass file="):
             find(folder, precision="int8-dynamic")
         chosen = find(folder, file="onnx/model_quint8_avx2.onnx")
         assert (chosen.paths["model"].name, chosen.precision) == ("model_quint8_avx2.onnx", "int8-dynamic")

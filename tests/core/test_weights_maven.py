@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx.errors import WeightsError
 from bge_onnx._catalogue.registry import get_model
 from bge_onnx._repository import maven as _maven
 from bge_onnx._repository.files import ModelFiles
+from bge_onnx.errors import WeightsError
 from tests.core.fake_mvn import put_mvn_on_path, recorded, write_jar
 from tests.core.weights_kit import MODEL, TOKENIZER, entry, find, isolate, sha256, tiny_spec
 
@@ -80,7 +80,7 @@ def test_a_damaged_jar_is_one_sources_failure(monkeypatch: pytest.MonkeyPatch, t
         content[8] = content[central + 10] = 99
     jar.write_bytes(content)
     put_mvn_on_path(monkeypatch, tmp_path / "bin", jar)
-    with pytest.raises(WeightsError, match="maven: tiny .* is not a readable jar"):
+    with pytest.raises(WeightsError, match=r"maven: tiny .* is not a readable jar"):
         _fetch(tmp_path)
 
 

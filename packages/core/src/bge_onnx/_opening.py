@@ -26,11 +26,14 @@ from bge_onnx._runtime.session import SessionSpec
 from bge_onnx._runtime.windowed import Way, Windowed
 from bge_onnx._text.readers import TextReader
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
-from bge_onnx.errors import InputValueError
+from bge_onnx.errors import InputValueError, UnsuitableModelError
 from bge_onnx.settings import EngineSettings, ModelName
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
+
+# Where a graph lies beside a checkpoint that cannot be served.
+_GRAPHS = ("onnx/model.onnx", "model.onnx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +202,14 @@ def text_way(
 def _read(found: Located, settings: EngineSettings) -> tuple[ModelFiles, CheckpointFiles | None]:
     cache = _cache(settings)
     base_of = partial(resolve_base, cache=cache, sources=settings["sources"], progress=settings["show_progress"])
-    return read_located(found.files, find_base=base_of, notes=notes_place(cache))
+    try:
+        return read_located(found.files, find_base=base_of, notes=notes_place(cache))
+    except UnsuitableModelError as error:
+        graph_beside = next((name for name in _GRAPHS if (found.files.folder / name).is_file()), None)
+        if graph_beside is None or settings["file"] is not None:
+            raise
+        msg = f"{error}; pass file={graph_beside!r} to open the graph beside it"
+        raise UnsuitableModelError(msg) from error
 
 
 def _open_tokenizer(files: ModelFiles, checkpoint: CheckpointFiles | None) -> TextTokenizer:

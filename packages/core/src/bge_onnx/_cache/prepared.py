@@ -136,15 +136,14 @@ def prepare_graph(
 
 
 def _prepared(request: _Request, places: Sequence[Path]) -> Graph:
-    """The graph from whichever place has it, else made in the first that can be written."""
-    entries = [Entry(place / request.key()) for place in places]
-    for entry in entries:
+    """The graph from the first place that has it, or in which it can be made."""
+    refusal: OSError = FileNotFoundError("no home folder is known to keep it in")
+    for place in places:
+        entry = Entry(place / request.key())
         found = _open(entry, request)
         if found is not None:
             mark_as_used(entry.folder)
             return found
-    refusal: OSError = FileNotFoundError("no home folder is known to keep it in")
-    for place, entry in zip(places, entries, strict=True):
         try:
             made = _make(entry, request)
         except BGEError:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 
-from safetensors import SafetensorError, safe_open
-
 from bge_onnx._checkpoint.mapped import MappedFile, Tensor, Tensors, contiguous
 
 _LENGTH = 8  # bytes that hold the length of the header
@@ -21,6 +19,8 @@ def read_safetensors(file: MappedFile) -> Tensors:
         UnsuitableModelError: The library finds the file damaged: a header that is none, offsets that overlap, leave
             holes or lead outside, a number format that does not exist.
     """
+    from safetensors import SafetensorError, safe_open  # a prepared graph need not pay for the import
+
     try:
         with safe_open(file.path, framework="numpy"):
             pass
