@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,22 @@ def embedder(given: Path | None, work: Path) -> Model:
     """bge-small-en-v1.5: the given folder, or the package's own sources, or random weights of its shape."""
     if given is not None:
         return _given(given, work)
-    name = _EMBEDDER.partition("/")[2]
     try:
-        return _built(work / name, name, _fetch_embedder)
+        return published(_EMBEDDER, work)
     except WeightsError as error:
+        name = _EMBEDDER.partition("/")[2]
         label = f"random weights of {name}'s shape ({str(error).splitlines()[0]})"
         return _built(work / f"random-{name}", label, _random_embedder)
+
+
+def published(name: str, work: Path) -> Model:
+    """The embedding model of the catalogue with that hub id, from the package's own sources.
+
+    Raises:
+        WeightsError: No source delivers it.
+    """
+    short = name.partition("/")[2]
+    return _built(work / short, short, partial(_fetch_embedder, name))
 
 
 def reranker(given: Path | None, work: Path, pool: Pool) -> Model:
@@ -112,8 +123,8 @@ def _built(folder: Path, label: str, build: Callable[[Path], None]) -> Model:
     return Model(folder=folder, label=label, config=json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
 
-def _fetch_embedder(folder: Path) -> None:
-    files = fetch(get_model(_EMBEDDER), "fp32", folder=None, cache_dir=None, sources=None).paths
+def _fetch_embedder(name: str, folder: Path) -> None:
+    files = fetch(get_model(name), "fp32", folder=None, cache_dir=None, sources=None).paths
     _copy(files["model"], folder / "onnx" / "model.onnx")
     _copy(files["tokenizer"], folder / "tokenizer.json")
 
