@@ -144,15 +144,6 @@ EMBEDDERS = (
         successor="`BGETextEmbedder`, `BGEDocumentEmbedder`",
         note="`prefix` goes, `query_instruction` replaces it.",
     ),
-    Peer(
-        key="haystack-optimum",
-        label="`OptimumTextEmbedder`, `...DocumentEmbedder`",
-        framework="haystack",
-        environment=_OPTIMUM,
-        distribution="optimum-haystack",
-        successor="`BGETextEmbedder`, `BGEDocumentEmbedder`",
-        note="`prefix` goes; `pooling_mode` becomes `pooling`; nothing is exported at warm-up.",
-    ),
 )
 
 RERANKERS = (
@@ -221,6 +212,6 @@ RERANKERS = (
         environment=_FASTEMBED,
         distribution="fastembed-haystack",
         successor="`BGERanker`",
-        note="`model_name` becomes `model`, `meta_data_separator` becomes `embedding_separator`; duplicates are removed.",
+        note="`model_name` becomes `model`, `meta_data_separator` `embedding_separator`; duplicates are removed.",
     ),
 )

@@ -14,10 +14,10 @@ from typing import Any
 
 import _migration_texts as texts
 from _migration_peers import Given, Peer
-from _models import _complete, published
+from _models import complete, published
 from _texts import words_of
 from bge_onnx.testing import write_tiny_model
-from peers import environment, interpreter
+from peers import REQUIREMENTS, environment, interpreter
 
 RERANKER = "BAAI/bge-reranker-base"
 _WORKER = Path(__file__).parent / "workers" / "peer_classes.py"
@@ -78,8 +78,13 @@ def reranker_weights(work: Path) -> Weights:
         unfinished = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(unfinished, ignore_errors=True)
         shape = {"layers": 12, "hidden": 768, "heads": 12, "intermediate": 3072}
-        write_tiny_model(unfinished, kind="reranker", vocabulary=words_of([texts.QUERY, *texts.PASSAGES]), **shape)
-        _complete(unfinished)
+        write_tiny_model(
+            unfinished,
+            kind="reranker",
+            vocabulary=words_of([texts.QUERY, *texts.PASSAGES, texts.LONG_QUERY, *texts.LONG_PASSAGES]),
+            **shape,
+        )
+        complete(unfinished)
         unfinished.rename(folder)
     hub = work / "hub"
     _snapshot(hub, RERANKER, folder)
@@ -93,20 +98,17 @@ def embed(peer: Peer, given: Given, weights: Weights, work: Path) -> dict[str, A
     return _answer(peer, weights.given(given), weights, work, request)
 
 
-def rerank(peer: Peer, weights: Weights, work: Path) -> dict[str, Any]:
-    """Its scores of the passages, and the versions that made them."""
-    return _answer(peer, weights.given("name"), weights, work, {"query": texts.QUERY, "passages": texts.PASSAGES})
+def rerank(peer: Peer, weights: Weights, work: Path, *, long: bool) -> dict[str, Any]:
+    """Its scores of the passages, or of pairs too long to be read whole, and the versions that made them."""
+    query, passages = (texts.LONG_QUERY, texts.LONG_PASSAGES) if long else (texts.QUERY, texts.PASSAGES)
+    return _answer(peer, weights.given("name"), weights, work, {"query": query, "passages": passages})
 
 
 def _answer(peer: Peer, model: str, weights: Weights, work: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """What the class answers; remembered in `work`, since opening torch eleven times takes minutes."""
     body = json.dumps({"peer": peer.key, "model": model, **request})
-    state = (
-        body
-        + _WORKER.read_text(encoding="utf-8")
-        + (Path(__file__).parent / "requirements" / f"{peer.environment}.txt").read_text()
-    )
-    kept = work / "answers" / f"{peer.key}-{hashlib.sha256(state.encode()).hexdigest()[:16]}.json"
+    listed = (REQUIREMENTS / f"{peer.environment}.txt").read_text(encoding="utf-8")
+    kept = work / "answers" / f"{peer.key}-{hashlib.sha256((body + listed).encode()).hexdigest()[:16]}.json"
     if not kept.exists():
         python = interpreter(peer.environment, work)
         hub = str(weights.hub)

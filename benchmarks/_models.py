@@ -118,7 +118,7 @@ def _built(folder: Path, label: str, build: Callable[[Path], None]) -> Model:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         build(unfinished)
-        _complete(unfinished)
+        complete(unfinished)
         unfinished.rename(folder)
     return Model(folder=folder, label=label, config=json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
@@ -157,8 +157,8 @@ def _random_reranker(folder: Path, words: list[str]) -> None:
     write_tiny_model(folder, kind="reranker", layers=12, hidden=768, heads=12, intermediate=3072, vocabulary=filled)
 
 
-def _complete(folder: Path) -> None:
-    """Adds what only some contenders read: the torch checkpoint and the modules of sentence-transformers."""
+def complete(folder: Path) -> None:
+    """Adds to a folder what only some contenders read: the torch checkpoint and the modules of sentence-transformers."""
     tensors = checkpoint(folder / "onnx" / "model.onnx")
     write_safetensors(folder / "model.safetensors", tensors)
     if not (folder / "config.json").exists():

@@ -3,8 +3,8 @@
     python benchmarks/evaluate.py                        # the small English and Chinese models
     python benchmarks/evaluate.py --english BAAI/bge-base-en-v1.5 --precisions fp32
 
-The data is that of `BGE_SHARED`, or `--data`; nothing is downloaded but the weights. Vectors are kept in `--work`, so that
-a second run is quick.
+The data is that of `BGE_SHARED`, or `--data`; nothing is downloaded but the weights. Vectors are kept in `--work`, so
+that a second run is quick.
 """
 
 from __future__ import annotations
@@ -88,8 +88,7 @@ def main() -> None:
             scores = (evaluate(task, kept, precision=precision, data=data) for task in tasks)
             rows.extend(_shown(Row(through="core", score=score)) for score in scores)
     kept = Kept(Embedder(arguments.english, truncate="silent"), arguments.work)
-    for name in arguments.frameworks:
-        rows.append(_shown(Row(through=name, score=_framework(name, kept, data))))
+    rows.extend(_shown(Row(through=name, score=_framework(name, kept, data))) for name in arguments.frameworks)
     _write(rows, arguments.results)
     failed = [row for row in rows if row.score.as_published is False and row.score.precision == "fp32"]
     if failed:
@@ -208,7 +207,7 @@ def _write(rows: Sequence[Row], folder: Path) -> None:
     lines = [
         "# Scores",
         "",
-        f"`make eval` on {machine['cpu']}, {machine['cpus']} CPUs. Published: see the files of `bge_onnx.evaluation.tasks`.",
+        f"`make eval` on {machine['cpu']}. Published: see the files of `bge_onnx.evaluation.tasks`.",
         "",
         "| task | metric | model | precision | through | ours | published |",
         "|---|---|---|---|---|---|---|",

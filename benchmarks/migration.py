@@ -1,4 +1,4 @@
-"""What changes for who comes from another library, measured: its classes with their defaults beside ours, on the same weights.
+"""What changes for who comes from another library: its classes with their defaults beside ours, on the same weights.
 
 python benchmarks/migration.py                  # run everything, write benchmarks/results/migration/
 python benchmarks/migration.py --write-readmes  # only bring the tables of the READMEs in line with the stored results
@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import _migration_tables as tables
+
 from _migration_compare import compare, store_vectors
 from _migration_peers import EMBEDDERS, RERANKERS
 from _migration_run import embed, embedding_weights, rerank, reranker_weights
@@ -41,7 +42,7 @@ def _measure(work: Path) -> None:
     scores = []
     for peer in RERANKERS:
         print(peer.key, flush=True)
-        scores.append((peer, rerank(peer, ranker, work)))
+        scores.append((peer, *(rerank(peer, ranker, work, long=long) for long in (False, True))))
     store_vectors(_ROOT, answers)
     tables.store(_ROOT, compare(answers, ranker, scores))
 

@@ -1,8 +1,8 @@
 """Vectors or scores of one class of another library, with its defaults, for `migration.py`.
 
-One JSON request on stdin: {"peer": key of `EMBEDDERS` or `RERANKERS`, "model": name or folder, "documents": [...], "queries": [...]} or
-{..., "query": text, "passages": [...]}. The answer, on stdout: {"documents": [[...]], "queries": [[...]]} or
-{"scores": [...]} in the order of the input, and the versions of the distributions that took part.
+One JSON request on stdin: {"peer": key of `EMBEDDERS` or `RERANKERS`, "model": name or folder, "documents": [...],
+"queries": [...]} or {..., "query": text, "passages": [...]}. The answer, on stdout: {"documents": [[...]], "queries":
+[[...]]} or {"scores": [...]} in the order of the input, and the versions of the distributions that took part.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Vectors: TypeAlias = Any  # an array or lists; most libraries ship no types
 Embed: TypeAlias = Callable[[list[str]], Vectors]
 
 
-def _class(path: str) -> Any:
+def _class(path: str) -> Any:  # noqa: ANN401  # a class of a library that is not installed here
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
@@ -97,7 +97,6 @@ EMBEDDERS: dict[str, Callable[[str], tuple[Embed, Embed]]] = {
     "llamaindex-optimum": llama_index("llama_index.embeddings.huggingface_optimum.OptimumEmbedding", "folder_name"),
     "haystack-sentence-transformers": haystack("sentence_transformers", "SentenceTransformers"),
     "haystack-fastembed": haystack("fastembed", "Fastembed"),
-    "haystack-optimum": haystack("optimum", "Optimum"),
 }
 
 
@@ -118,7 +117,7 @@ def langchain_cross_encoder(model: str, query: str, passages: Sequence[str]) -> 
     return found.score([(query, it) for it in passages])
 
 
-def llama_index_rerank(path: str, **settings: Any) -> Callable[[str, str, Sequence[str]], list[float]]:
+def llama_index_rerank(path: str, **settings: object) -> Callable[[str, str, Sequence[str]], list[float]]:
     def scores(model: str, query: str, passages: Sequence[str]) -> list[float]:
         schema = importlib.import_module("llama_index.core.schema")
         nodes = [schema.TextNode(text=text, id_=str(place)) for place, text in enumerate(passages)]
@@ -130,7 +129,7 @@ def llama_index_rerank(path: str, **settings: Any) -> Callable[[str, str, Sequen
     return scores
 
 
-def haystack_rank(package: str, name: str, **settings: Any) -> Callable[[str, str, Sequence[str]], list[float]]:
+def haystack_rank(package: str, name: str, **settings: object) -> Callable[[str, str, Sequence[str]], list[float]]:
     def scores(model: str, query: str, passages: Sequence[str]) -> list[float]:
         document = _class("haystack.Document")
         ranker_class = _class(f"haystack_integrations.components.rankers.{package}.{name}")
@@ -173,7 +172,6 @@ _DISTRIBUTIONS = (
     "llama-index-postprocessor-flag-embedding-reranker",
     "llama-index-postprocessor-sbert-rerank",
     "onnxruntime",
-    "optimum-haystack",
     "sentence-transformers",
     "sentence-transformers-haystack",
     "torch",

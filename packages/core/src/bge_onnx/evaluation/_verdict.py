@@ -15,8 +15,8 @@ _KEEP = {
     "query": "Keep them: this package makes the same vectors of these queries.",
 }
 _NONE = (
-    "Re-embed, unless you can name the model that made them (others=[...]); check also that these texts are exactly what "
-    "was embedded, and in the order of the vectors."
+    "Re-embed, unless you can name the model that made them (others=[...]); check also that these texts are exactly "
+    "what was embedded, and in the order of the vectors."
 )
 _LENGTH = (
     " Their lengths differ from 1, which this package gives: cosine similarity does not see that; for dot product or "
@@ -40,8 +40,8 @@ def judge(
     kept = sum(len(part.rows) for part, (verdict, _) in zip(parts, judged, strict=True) if verdict == "keep")
     total = sum(len(part.rows) for part in parts) + len(unexplained)
     return "re-embed", (
-        f"Re-embed: the vectors were made in more than one way, and only {kept} of {total} are what this package makes; "
-        "those of different recipes do not belong in one collection."
+        f"Re-embed: the vectors were made in more than one way, and only {kept} of {total} are what this package makes. "
+        "Vectors of different recipes do not belong in one collection."
     )
 
 
@@ -63,8 +63,8 @@ def _judge_part(part: Part, ours: Recipe, role: Role, spec: ModelSpec) -> tuple[
         )
     if role == "query" and replace(recipe, prefix=ours.prefix, change=ours.change) == ours:
         return "queries-change", (
-            f"Only queries change: {_prefix(ours.prefix)} goes before each here. Documents are not concerned; drop cached "
-            "query vectors."
+            f"Only queries change: {_prefix(ours.prefix)} goes before each here. Documents are not concerned; drop "
+            "cached query vectors."
         )
     return "re-embed", f"Re-embed: {_difference(recipe, ours)}."
 

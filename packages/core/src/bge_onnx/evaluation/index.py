@@ -216,8 +216,8 @@ def _check_order(
     if len(moved) > len(rows) // 3:
         vector, text = taken.rows[rows[moved[0]]], taken.rows[int(nearest[moved[0]])]
         msg = (
-            f"texts and vectors are out of step: the vector at position {vector} is that of the text at position {text} "
-            f"({len(moved)} of {search.size} are such); pass both in the same order"
+            f"texts and vectors are out of step: the vector at position {vector} is that of the text at position "
+            f"{text} ({len(moved)} of {search.size} are such); pass both in the same order"
         )
         raise InputValueError(msg)
 

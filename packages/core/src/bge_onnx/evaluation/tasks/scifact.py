@@ -1,7 +1,7 @@
 """SciFact as in BEIR, test split: 300 claims, 5,183 abstracts.
 
-Published: mteb results f4cc6c8b of BAAI's own runs. Three honest sources for bge-base-en-v1.5 span 74.04 to 74.35, hence
-the tolerance.
+Published: mteb results f4cc6c8b of BAAI's own runs. Three honest sources for bge-base-en-v1.5 span 74.04 to 74.35,
+hence the tolerance.
 """
 
 from __future__ import annotations
