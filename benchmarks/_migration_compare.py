@@ -14,7 +14,7 @@ import numpy.typing as npt
 import _migration_texts as texts
 from _migration_peers import Given, Peer
 from _migration_run import Weights
-from bge_onnx import Embedder, Reranker, sigmoid
+from bge_onnx import Embedder, PairTruncation, Reranker, sigmoid
 from bge_onnx.evaluation import IndexReport, Role, check_index
 
 Answers: TypeAlias = Sequence[tuple[Peer, Given, Weights, dict[str, Any]]]
@@ -82,7 +82,7 @@ def _ours(name: str) -> tuple[Vectors, Vectors]:
         return embedder.embed_documents(texts.DOCUMENTS), embedder.embed_queries(texts.QUERIES)
 
 
-def _figures(theirs: Any, ours: Vectors, model: str, role: Role) -> dict[str, Any]:
+def _figures(theirs: list[list[float]], ours: Vectors, model: str, role: Role) -> dict[str, Any]:
     values = np.asarray(theirs, dtype=np.float32)
     lengths = np.linalg.norm(values, axis=1)
     report = check_index(model, texts.DOCUMENTS if role == "document" else texts.QUERIES, values, role=role)
@@ -112,7 +112,7 @@ def _recipe(report: IndexReport) -> dict[str, Any] | None:
 
 def _reranker(peer: Peer, ranker: Weights, short: dict[str, Any], long: dict[str, Any]) -> dict[str, Any]:
     theirs, theirs_long = np.asarray(short["scores"]), np.asarray(long["scores"])
-    logits, logits_long = _logits(ranker, "flag")
+    logits, logits_long = _logits(ranker, "only_second")
     _, longest_first = _logits(ranker, "longest_first")
     scale = "logit" if np.abs(theirs - logits).max() < np.abs(theirs - sigmoid(logits)).max() else "0 to 1"
     to_logits = (lambda values: values) if scale == "logit" else (lambda values: np.log(values / (1 - values)))
@@ -126,12 +126,12 @@ def _reranker(peer: Peer, ranker: Weights, short: dict[str, Any], long: dict[str
 
 
 @cache
-def _logits_of(folder: str, truncation: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _logits_of(folder: str, truncation: PairTruncation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     reranker = Reranker(folder, truncation=truncation, truncate="silent")
     short = reranker.score([(texts.QUERY, passage) for passage in texts.PASSAGES])
     long = reranker.score([(texts.LONG_QUERY, passage) for passage in texts.LONG_PASSAGES])
     return short.astype(np.float64), long.astype(np.float64)
 
 
-def _logits(ranker: Weights, truncation: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _logits(ranker: Weights, truncation: PairTruncation) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     return _logits_of(str(ranker.folders["folder"]), truncation)

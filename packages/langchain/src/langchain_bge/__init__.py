@@ -6,5 +6,6 @@ from langchain_bge._cross_encoder import BGECrossEncoder
 from langchain_bge._embeddings import BGEEmbeddings
 from langchain_bge._reranker import BGEReranker
 from langchain_bge._sparse import BGESparseEmbeddings
+from langchain_bge._stored import stored_vectors
 
-__all__ = ["BGECrossEncoder", "BGEEmbeddings", "BGEReranker", "BGESparseEmbeddings"]
+__all__ = ["BGECrossEncoder", "BGEEmbeddings", "BGEReranker", "BGESparseEmbeddings", "stored_vectors"]

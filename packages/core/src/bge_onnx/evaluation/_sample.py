@@ -134,8 +134,8 @@ def _storage(values: FloatArray) -> str:
     """The narrowest of the usual formats that holds every value."""
     if np.array_equal(values, np.rint(values)):
         return "int8" if values.min() >= -128 and values.max() <= 127 else "integers"
+    if not (values.view(np.uint32) & 0xFFFF).any():
+        return "bfloat16"
     with np.errstate(over="ignore"):
         half = values.astype(np.float16).astype(np.float32)
-    if np.array_equal(half, values):
-        return "float16"
-    return "bfloat16" if not (values.view(np.uint32) & 0xFFFF).any() else "float32"
+    return "float16" if np.array_equal(half, values) else "float32"

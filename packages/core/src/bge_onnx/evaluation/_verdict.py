@@ -40,7 +40,7 @@ def judge(
     kept = sum(len(part.rows) for part, (verdict, _) in zip(parts, judged, strict=True) if verdict == "keep")
     total = sum(len(part.rows) for part in parts) + len(unexplained)
     return "re-embed", (
-        f"Re-embed: the vectors were made in more than one way, and only {kept} of {total} are what this package makes. "
+        f"Re-embed: the vectors were made in more than one way, and {kept} of {total} are what this package makes. "
         "Vectors of different recipes do not belong in one collection."
     )
 
