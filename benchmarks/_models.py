@@ -158,7 +158,7 @@ def _random_reranker(folder: Path, words: list[str]) -> None:
 
 
 def complete(folder: Path) -> None:
-    """Adds to a folder what only some contenders read: the torch checkpoint and the modules of sentence-transformers."""
+    """Adds what only some contenders read: the torch checkpoint and the modules of sentence-transformers."""
     tensors = checkpoint(folder / "onnx" / "model.onnx")
     write_safetensors(folder / "model.safetensors", tensors)
     if not (folder / "config.json").exists():

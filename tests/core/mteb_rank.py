@@ -11,6 +11,7 @@ import mteb
 from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTaskRetrieval, AbsTaskSTS
 from mteb.abstasks.task_metadata import TaskMetadata
+from mteb.types import PromptType
 
 from bge_onnx import Embedder
 from bge_onnx.evaluation.mteb import MTEBEncoder
@@ -65,14 +66,26 @@ class Questions(AbsTaskRetrieval):
 
 
 def main() -> None:
-    encoder = MTEBEncoder(Embedder(sys.argv[1]))
+    embedder = Embedder(sys.argv[1])
+    encoder = MTEBEncoder(embedder)
     assert isinstance(encoder, mteb.models.EncoderProtocol)
     with tempfile.TemporaryDirectory() as folder:
         cache = mteb.cache.ResultCache(Path(folder))
         found = mteb.evaluate(encoder, [Pairs(), Questions()], cache=cache, overwrite_strategy="always")
-    scores = {result.task_name: result.get_score() for result in found.task_results}
     meta = encoder.mteb_model_meta
-    json.dump({"scores": scores, "name": meta.name, "similarity": str(meta.similarity_fn_name.value)}, sys.stdout)
+    texts = list(CONTENT["questions"].values())
+    pairs = [encoder.encode([{"text": CONTENT["pairs"][side]}]) for side in ("sentence1", "sentence2")]
+    queries = encoder.encode([{"text": texts}], prompt_type=PromptType.query)
+    documents = encoder.encode([{"text": texts}], prompt_type=PromptType.document)
+    answer = {
+        "scores": {result.task_name: result.get_score() for result in found.task_results},
+        "name": meta.name,
+        "similarity": str(meta.similarity_fn_name.value),
+        "queries_are_queries": bool((queries == embedder.embed_queries(texts)).all()),
+        "documents_are_documents": bool((documents == embedder.embed_documents(texts)).all()),
+        "cosines": encoder.similarity_pairwise(*pairs).tolist(),
+    }
+    sys.stdout.write(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":

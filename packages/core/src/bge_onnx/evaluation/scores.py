@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx import FloatArray, InputValueError, ModelSpec
+from bge_onnx.evaluation._needed import needed
 from bge_onnx.evaluation.tasks import TASKS, Pairs, Retrieval
 
 __all__ = ["Encoder", "Run", "Score", "data_folder", "evaluate", "ndcg_at_10", "search", "spearman"]
 
 Run: TypeAlias = Mapping[str, Mapping[str, float]]
 _DEPTH = 100
+_EXTRA = '"bge-onnx[eval]"'
 
 
 class Encoder(Protocol):
@@ -129,9 +131,8 @@ def data_folder(data: str | os.PathLike[str] | None = None) -> Path:
 
 def spearman(cosines: npt.ArrayLike, judged: npt.ArrayLike) -> float:
     """Spearman's rank correlation with average ranks, in points."""
-    from scipy.stats import spearmanr
-
-    return 100 * float(spearmanr(cosines, judged).statistic)
+    stats = needed("scipy.stats", what="a score", install=_EXTRA)
+    return 100 * float(stats.spearmanr(cosines, judged).statistic)
 
 
 def ndcg_at_10(run: Run, relevant: Mapping[str, Mapping[str, int]]) -> float:
@@ -141,8 +142,7 @@ def ndcg_at_10(run: Run, relevant: Mapping[str, Mapping[str, int]]) -> float:
         run: Scores of retrieved documents, by query.
         relevant: Grades of relevant documents, by query.
     """
-    import pytrec_eval
-
+    pytrec_eval = needed("pytrec_eval", what="a score", install=_EXTRA)
     judged = pytrec_eval.RelevanceEvaluator(
         {query: dict(grades) for query, grades in relevant.items()}, {"ndcg_cut.10"}
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bge_onnx import FloatArray, InputValueError
+from bge_onnx.evaluation._needed import needed
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -109,8 +110,7 @@ def read_parquet(
         InputValueError: A column cannot be told.
         ImportError: pyarrow is not installed.
     """
-    import pyarrow.parquet as parquet
-
+    parquet = needed("pyarrow.parquet", what="reading Parquet", install="pyarrow")
     with parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
         text = _chosen(text_field, names, _TEXT_FIELDS, what="text_field", where=str(path))
@@ -142,12 +142,11 @@ def read_qdrant(
         InputValueError: The collection, the text or the vector cannot be told.
         ImportError: qdrant-client is not installed.
     """
-    from qdrant_client import QdrantClient
-
     if not isinstance(place, str | PathLike):
         return _read_client(place, collection, text_field, vector_field, limit)
     name = str(place)
-    client = QdrantClient(url=name) if "://" in name else QdrantClient(path=name)
+    kind: type[QdrantClient] = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"').QdrantClient
+    client = kind(url=name) if "://" in name else kind(path=name)
     try:
         return _read_client(client, collection, text_field, vector_field, limit)
     finally:
