@@ -173,9 +173,9 @@ def _whole(results: Results) -> str:
         "# Other libraries' classes beside ours",
         "",
         "`python benchmarks/migration.py`: each class with its defaults, on the same fp32 weights, "
-        f"{results['documents']} documents and {results['queries']} queries. Differences are those of single components, "
-        f"cosines the lowest; rerankers have {results['reranker']}. FastEmbed takes its models from repositories of its "
-        "own, which were not at hand: here it read the file of the others.",
+        f"{results['documents']} documents and {results['queries']} queries. Differences are those of single "
+        f"components, cosines the lowest; rerankers have {results['reranker']}. FastEmbed takes its models from "
+        "repositories of its own, which were not at hand: here it read the file of the others.",
         "",
         "| class | model | documents: difference, cosine | queries: difference, cosine | what `check_index` says |",
         "|---|---|---|---|---|",

@@ -152,7 +152,7 @@ def _llamaindex(model: str, loaded: Retrieval, vectors: Vectors) -> Callable[[st
 
     from llama_index.embeddings.bge import BGEEmbedding
 
-    adapter = BGEEmbedding(model=model, truncate="silent")
+    adapter = BGEEmbedding(model_name=model, truncate="silent")
     texts = list(loaded.documents.items())
     _prove(adapter.get_text_embedding_batch([text for _, text in texts[:_PROOF]]), vectors)
     nodes = [

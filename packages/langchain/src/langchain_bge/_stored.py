@@ -20,8 +20,17 @@ def stored_vectors(store: VectorStore, *, limit: int = LIMIT) -> Stored:
 
     LangChain has no way to read vectors that all stores share; for another store read them with its own client.
 
-        stored = stored_vectors(store)
-        print(check_index("BAAI/bge-small-en-v1.5", stored.texts, stored.vectors))
+    ```python
+    from langchain_core.vectorstores import InMemoryVectorStore
+
+    from bge_onnx.evaluation import check_index
+    from langchain_bge import BGEEmbeddings, stored_vectors
+
+    embeddings = BGEEmbeddings(model="BAAI/bge-small-en-v1.5")
+    known = InMemoryVectorStore.from_texts([f"Passage {number}." for number in range(24)], embeddings)
+    stored = stored_vectors(known)
+    report = check_index("BAAI/bge-small-en-v1.5", stored.texts, stored.vectors)
+    ```
 
     Args:
         store: An `InMemoryVectorStore`, or a `QdrantVectorStore` with dense vectors.
