@@ -85,7 +85,8 @@ def _ours(name: str) -> tuple[Vectors, Vectors]:
 def _figures(theirs: list[list[float]], ours: Vectors, model: str, role: Role) -> dict[str, Any]:
     values = np.asarray(theirs, dtype=np.float32)
     lengths = np.linalg.norm(values, axis=1)
-    report = check_index(model, texts.DOCUMENTS if role == "document" else texts.QUERIES, values, role=role)
+    listed = texts.DOCUMENTS if role == "document" else texts.QUERIES
+    report = check_index(model, listed, values, role=role, sample=24)
     return {
         "largest_difference": float(np.abs(values - ours).max()),
         "min_cosine": float((np.einsum("nd,nd->n", values, ours) / lengths).min()),

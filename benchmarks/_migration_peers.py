@@ -22,6 +22,7 @@ class Peer:
         distribution: The distribution that holds the class.
         successor: What replaces it here.
         given: The ways to name a model that are compared.
+        by_language: Whether it treats Chinese models otherwise, so that both languages are compared.
         note: What else changes, beside the numbers.
     """
 
@@ -32,6 +33,7 @@ class Peer:
     distribution: str
     successor: str
     given: tuple[Given, ...] = ("name",)
+    by_language: bool = False
     note: str = ""
 
 
@@ -80,6 +82,7 @@ EMBEDDERS = (
         distribution="langchain-community",
         successor="`BGEEmbeddings`",
         given=("name", "bare folder"),
+        by_language=True,
     ),
     Peer(
         key="langchain-huggingface",
@@ -107,6 +110,7 @@ EMBEDDERS = (
         distribution="llama-index-embeddings-huggingface",
         successor="`BGEEmbedding`",
         given=("name", "folder", "bare folder"),
+        by_language=True,
     ),
     Peer(
         key="llamaindex-fastembed",

@@ -33,9 +33,11 @@ def _measure(work: Path) -> None:
     answers = []
     for name in _MODELS:
         weights = embedding_weights(name, work / "migration")
+        english = name == _MODELS[0]
         for peer in EMBEDDERS:
-            # How a folder is read does not depend on the language.
-            for given in peer.given if name == _MODELS[0] else peer.given[:1]:
+            if not (english or peer.by_language):
+                continue
+            for given in peer.given if english else peer.given[:1]:
                 print(peer.key, given, name, flush=True)
                 answers.append((peer, given, weights, embed(peer, given, weights, work)))
     ranker = reranker_weights(work / "migration")
