@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +22,19 @@ Opening = Callable[[Anchor], AnyModel]
 def opened() -> Opening:
     """Opens the model of an anchor, once, from `BGE_MODELS` or the usual sources."""
 
-    @cache
-    def reach(kind: Callable[..., AnyModel], name: str) -> AnyModel | str:
+    known: dict[tuple[str, str], AnyModel | str] = {}
+
+    def reach(anchor: Anchor) -> AnyModel | str:
+        kind: Callable[..., AnyModel] = opener(anchor)
         folder = os.environ.get("BGE_MODELS")
         try:
-            return kind(name, sources=None if folder is None else [folder, "cache", "hub", "maven"])
+            return kind(anchor.model, sources=None if folder is None else [folder, "cache", "hub", "maven"])
         except WeightsError as error:
             return str(error)
 
     def model(anchor: Anchor) -> AnyModel:
-        found = reach(opener(anchor), anchor.model)
+        key = (anchor.model, opener(anchor).__name__)
+        found = known[key] if key in known else known.setdefault(key, reach(anchor))
         if isinstance(found, str):
             pytest.skip(f"set BGE_MODELS to a folder of model folders: {found}")
         return found

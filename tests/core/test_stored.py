@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,25 +25,25 @@ def vectors(tiny_embedder: Path) -> Vectors:
         return embedder.embed_documents(TEXTS)
 
 
-def npy(folder: Path, vectors: Vectors, texts: str, content: str) -> dict[str, str]:
+def npy(folder: Path, vectors: Vectors, texts: str, content: str) -> dict[str, Any]:
     np.save(folder / "vectors.npy", vectors)
     (folder / texts).write_text(content, encoding="utf-8")
     return {"source": str(folder / "vectors.npy"), "texts": str(folder / texts)}
 
 
-def lines(folder: Path, vectors: Vectors) -> dict[str, str]:
+def lines(folder: Path, vectors: Vectors) -> dict[str, Any]:
     return npy(folder, vectors, "texts.txt", "\n".join(TEXTS) + "\n")
 
 
-def json_lines(folder: Path, vectors: Vectors) -> dict[str, str]:
+def json_lines(folder: Path, vectors: Vectors) -> dict[str, Any]:
     return npy(folder, vectors, "texts.jsonl", "\n".join(json.dumps({"id": 1, "text": text}) for text in TEXTS))
 
 
-def json_strings(folder: Path, vectors: Vectors) -> dict[str, str]:
+def json_strings(folder: Path, vectors: Vectors) -> dict[str, Any]:
     return npy(folder, vectors, "texts.jsonl", "\n".join(map(json.dumps, TEXTS)))
 
 
-def parquet(folder: Path, vectors: Vectors) -> dict[str, str]:
+def parquet(folder: Path, vectors: Vectors) -> dict[str, Any]:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     table = pyarrow.table({"id": list(range(len(TEXTS))), "text": TEXTS, "embedding": vectors.tolist()})
@@ -50,7 +51,7 @@ def parquet(folder: Path, vectors: Vectors) -> dict[str, str]:
     return {"source": str(folder / "index.parquet")}
 
 
-def qdrant(folder: Path, vectors: Vectors) -> dict[str, str]:
+def qdrant(folder: Path, vectors: Vectors) -> dict[str, Any]:
     client_kind = pytest.importorskip("qdrant_client").QdrantClient
     models = pytest.importorskip("qdrant_client.models")
     client = client_kind(path=str(folder / "qdrant"))

@@ -12,6 +12,7 @@ from bge_onnx import FloatArray, InputTypeError, InputValueError
 
 FEWEST = 8
 _SCANT = 24
+_MOST = 4096  # of more entries, these many are looked at for what is odd
 _RUN = 4  # neighbours that are taken together, so that lists which are out of step by a few places show it
 
 
@@ -50,8 +51,7 @@ def take_sample(texts: Iterable[str], vectors: npt.ArrayLike, *, size: int) -> S
     if len(wrong):
         msg = f"the vector at position {wrong[0]} holds NaN or infinity ({len(wrong)} do); drop or re-embed those first"
         raise InputValueError(msg)
-    zero = ~values.any(axis=1)
-    kept, cautions = _usable(listed, values, zero)
+    kept, cautions = _usable(listed, values, _spread(list(range(len(listed))), _MOST))
     if len(kept) < FEWEST:
         msg = f"only {len(kept)} different texts with a vector are left to compare; pass at least {FEWEST}, better 64"
         raise InputValueError(msg)
@@ -94,22 +94,22 @@ def _array(vectors: npt.ArrayLike) -> FloatArray:
     return values
 
 
-def _usable(texts: list[str], values: FloatArray, zero: npt.NDArray[np.bool_]) -> tuple[list[int], list[str]]:
+def _usable(texts: list[str], values: FloatArray, rows: list[int]) -> tuple[list[int], list[str]]:
     """The first place of each text that has a vector, and what is odd about the others."""
     first: dict[str, int] = {}
+    zero = [row for row in rows if not values[row].any()]
     repeated = different = 0
-    for row, text in enumerate(texts):
-        if zero[row] or not text.strip():
+    for row in rows:
+        text = texts[row]
+        if not values[row].any() or not text.strip():
             continue
         known = first.setdefault(text, row)
         if known != row:
             repeated += 1
             different += not np.allclose(values[row], values[known], rtol=0, atol=1e-3 * np.abs(values[known]).max())
     cautions = []
-    if zero.any():
-        cautions.append(
-            f"{int(zero.sum())} vectors are zero, the first at position {int(zero.argmax())}: re-embed those."
-        )
+    if zero:
+        cautions.append(f"{len(zero)} vectors are zero, the first at position {zero[0]}: re-embed those.")
     if repeated:
         cautions.append(f"{repeated} texts occur more than once and were compared once.")
     if different:

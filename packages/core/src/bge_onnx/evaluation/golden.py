@@ -137,9 +137,19 @@ _M3: Mapping[str, Callable[[Anchor, M3Embedder], Numbers]] = {
 
 
 def _anchor(entry: Mapping[str, Any], sources: Mapping[str, str]) -> Anchor:
-    tuples = {key: tuple(entry[key]) for key in ("texts", "passages", "mixture") if entry.get(key) is not None}
-    pairs = tuple((query, passage) for query, passage in entry.get("pairs", ()))
-    plain = {
-        key: value for key, value in entry.items() if key not in {"source", "pairs", "texts", "passages", "mixture"}
-    }
-    return Anchor(source=sources[entry["source"]], pairs=pairs, **tuples, **plain)
+    mixture = entry.get("mixture")
+    return Anchor(
+        kind=entry["kind"],
+        model=entry["model"],
+        source=sources[entry["source"]],
+        atol=entry["atol"],
+        texts=tuple(entry.get("texts", ())),
+        passages=tuple(entry.get("passages", ())),
+        pairs=tuple((query, passage) for query, passage in entry.get("pairs", ())),
+        instruction=entry.get("instruction"),
+        values=entry.get("values", ()),
+        weights=entry.get("weights", {}),
+        partial=entry.get("partial", False),
+        scores=entry.get("scores", {}),
+        mixture=None if mixture is None else (mixture[0], mixture[1], mixture[2]),
+    )

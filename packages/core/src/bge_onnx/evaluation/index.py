@@ -10,7 +10,16 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx import BGEError, EngineSettings, FloatArray, InputValueError, ModelSpec, Pooling, list_models
+from bge_onnx import (
+    BGEError,
+    EngineSettings,
+    FloatArray,
+    InputValueError,
+    ModelSpec,
+    Pooling,
+    WeightsError,
+    list_models,
+)
 from bge_onnx.evaluation._sample import Sample, take_sample
 from bge_onnx.evaluation._search import NEAR, SAME, Fit, Search
 from bge_onnx.evaluation._trials import ModelName, Trials
@@ -142,7 +151,7 @@ def _elsewhere(
             try:
                 fit = search.fit(recipe, rows)
             except BGEError as error:
-                skipped.append(f"{precision} ({_first_line(error)})")
+                skipped.append(f"{best.recipe.model} in {precision} ({_reason(error)})")
                 continue
             best = fit if fit.better(best) else best
         if _same(best, rows):
@@ -151,7 +160,10 @@ def _elsewhere(
         try:
             spec = trials.add(other, fetch=others is not None)
         except BGEError as error:
-            skipped.append(f"{other.name if isinstance(other, ModelSpec) else other} ({_first_line(error)})")
+            skipped.append(f"{other.name if isinstance(other, ModelSpec) else other} ({_reason(error)})")
+            continue
+        if spec.dimension != search.dimension:
+            skipped.append(f"{spec.name} (gives {spec.dimension} components)")
             continue
         start = Recipe(model=spec.name, pooling=spec.pooling, max_length=spec.max_tokens)
         fit = search.best(start, spec, rows)
@@ -227,5 +239,5 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
-def _first_line(error: BGEError) -> str:
-    return str(error).partition("\n")[0]
+def _reason(error: BGEError) -> str:
+    return "not in the cache" if isinstance(error, WeightsError) else str(error).partition("\n")[0]
