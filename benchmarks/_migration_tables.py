@@ -24,6 +24,10 @@ _READMES = {
 _BLOCK = re.compile(r"(<!-- migration: (\w+) -->\n).*?(\n<!-- /migration -->)", re.DOTALL)
 _GIVEN = {"name": "", "folder": ", a local folder", "bare folder": ", a folder without `modules.json`"}
 _LANGUAGES = {"BAAI/bge-small-en-v1.5": "English", "BAAI/bge-small-zh-v1.5": "Chinese"}
+_INSTRUCTIONS = {
+    "BAAI/bge-small-en-v1.5": "Represent this sentence for searching relevant passages: ",
+    "BAAI/bge-small-zh-v1.5": "为这个句子生成表示以用于检索相关文章：",
+}
 _PREFIXES = {
     "": "no instruction",
     "Represent this question for searching relevant passages: ": '"question" instead of "sentence" in the instruction',
@@ -100,9 +104,9 @@ def _name(peer: Peer, row: Row, which: str) -> str:
 
 def _told(rows: Sequence[Row], role: str) -> str:
     """What happens to the vectors, once for both languages if it is the same."""
-    said = {_LANGUAGES[row["model"]]: _sentence(row[role]) for row in rows}
+    said = {_LANGUAGES[row["model"]]: _sentence(row, role) for row in rows}
     if len({_plain(sentence) for sentence in said.values()}) == 1:
-        return _sentence(max((row[role] for row in rows), key=_distance))
+        return _sentence(max(rows, key=lambda row: _distance(row[role])), role)
     return "; ".join(f"{language}: {sentence}" for language, sentence in said.items())
 
 
@@ -114,7 +118,8 @@ def _plain(sentence: str) -> str:
     return re.sub(r"[\d.e-]+", "", sentence)
 
 
-def _sentence(figures: Row) -> str:
+def _sentence(row: Row, role: str) -> str:
+    figures = row[role]
     recipe = figures["recipe"]
     if recipe is None:
         return f"change: more than one recipe (cosine {figures['min_cosine']:.3f} at worst)"
@@ -125,7 +130,7 @@ def _sentence(figures: Row) -> str:
     reasons = []
     if recipe["pooling"] == "mean":
         reasons.append("the mean of the tokens instead of the first one")
-    if figures["verdict"] == "queries-change" or (recipe["prefix"] and not figures["report"].startswith("0")):
+    if recipe["prefix"] != (_INSTRUCTIONS[row["model"]] if role == "queries" else ""):
         reasons.append(_PREFIXES.get(recipe["prefix"], repr(recipe["prefix"])))
     if recipe["length"] != "one":
         reasons.append("a length that was not 1")

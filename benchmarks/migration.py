@@ -20,7 +20,7 @@ _MODELS = ("BAAI/bge-small-en-v1.5", "BAAI/bge-small-zh-v1.5")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=_ROOT / ".benchmarks", help="environments, models and answers")
+    parser.add_argument("--work", type=Path, default=_ROOT / ".bench", help="environments, models and answers")
     parser.add_argument("--write-readmes", action="store_true", help="no measurement: results into the READMEs")
     arguments = parser.parse_args()
     if not arguments.write_readmes:
