@@ -69,7 +69,7 @@ def test_our_own_documents_stay(model: Path, made: Make) -> None:
     assert part.ours
     assert part.same
     assert part.length == "one"
-    assert part.min_cosine > 0.999999
+    assert min(part.min_cosine, part.cosine_to_ours) > 0.999999
     assert report.unexplained == ()
     assert INSTRUCTION in report.advice
 
@@ -173,6 +173,26 @@ def test_single_texts_that_do_not_fit_are_named(model: Path, made: Make) -> None
     report = check_index(model, TEXTS, vectors)
     assert report.unexplained == (3, 17)
     assert "3, 17" in str(report)
+    assert report.verdict == "keep"
+    assert "those texts changed since" in report.advice
+
+
+def test_many_texts_that_do_not_fit_forbid_keeping(model: Path, made: Make) -> None:
+    vectors = made()
+    vectors[::3] = np.random.default_rng(0).standard_normal((11, 32))
+    report = check_index(model, TEXTS, vectors)
+    assert report.verdict == "re-embed"
+    assert "22 of 33" in report.advice
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [(0.005, "keep"), (0.02, "re-embed")])
+def test_vectors_that_are_merely_near_are_called_that(model: Path, made: Make, noise: float, verdict: str) -> None:
+    vectors = made() + noise * np.random.default_rng(0).standard_normal((len(TEXTS), 32))
+    report = check_index(model, TEXTS, vectors)
+    (part,) = report.parts
+    assert not part.same
+    assert report.verdict == verdict
+    assert "nearest to, but not the same as," in str(report)
 
 
 def test_what_short_plain_texts_cannot_tell_is_said(model: Path, made: Make) -> None:

@@ -33,6 +33,7 @@ class Trials:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._models: dict[str, tuple[ModelName, EngineSettings]] = {}
+        self._added: dict[ModelName, ModelSpec] = {}
         self._stack = ExitStack()
         self._open: dict[tuple[_Graph, int], Embedder] = {}
         self._vectors: dict[tuple[_Graph, int, str], FloatArray] = {}
@@ -52,12 +53,16 @@ class Trials:
         Raises:
             BGEError: It cannot be opened.
         """
+        known = self._added.get(model)
+        if known is not None:
+            return known
         settings = self._settings if fetch else {**self._settings, "sources": _at_hand(self._settings)}
         with Embedder(model, pooling=pooling, query_instruction=instruction, **settings) as opened:
             spec = opened.spec
         if spec.name in self._models:
             spec = replace(spec, name=f"{spec.name} ({model})")
         self._models[spec.name] = (model, settings)
+        self._added[model] = spec
         return spec
 
     def embedder(self, recipe: Recipe) -> Embedder:

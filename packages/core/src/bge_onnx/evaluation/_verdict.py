@@ -24,6 +24,7 @@ _LENGTH = (
 )
 # int8, made locally, keeps a mean cosine of .9996 to fp32 and its STSBenchmark score within .05 points.
 _LOW_PRECISION = 0.999
+_STRAY = 0.1  # the share of texts without a recipe up to which the others speak for the index
 
 
 def judge(
@@ -35,10 +36,11 @@ def judge(
     judged = [_judge_part(part, ours, role, spec) for part in parts]
     if len(parts) == 1 and not unexplained:
         return judged[0]
-    if all(verdict == "keep" for verdict, _ in judged) and not unexplained:
-        return "keep", judged[0][1]
-    kept = sum(len(part.rows) for part, (verdict, _) in zip(parts, judged, strict=True) if verdict == "keep")
     total = sum(len(part.rows) for part in parts) + len(unexplained)
+    if all(verdict == "keep" for verdict, _ in judged) and len(unexplained) <= _STRAY * total:
+        strays = " Re-embed what no recipe explains; most likely those texts changed since." if unexplained else ""
+        return "keep", judged[0][1] + strays
+    kept = sum(len(part.rows) for part, (verdict, _) in zip(parts, judged, strict=True) if verdict == "keep")
     return "re-embed", (
         f"Re-embed: the vectors were made in more than one way, and {kept} of {total} are what this package makes. "
         "Vectors of different recipes do not belong in one collection."
@@ -56,21 +58,15 @@ def _judge_part(part: Part, ours: Recipe, role: Role, spec: ModelSpec) -> tuple[
         )
         return "keep", _KEEP[role] + length + queries
     recipe = part.recipe
-    if _precision_alone(recipe, ours) and part.mean_cosine >= _LOW_PRECISION:
-        return (
-            "keep",
-            f"Keep them: only the precision differs; use precision={recipe.precision!r} for the same numbers.{length}",
-        )
-    if role == "query" and replace(recipe, prefix=ours.prefix, change=ours.change) == ours:
+    if replace(recipe, precision=ours.precision) == ours and part.cosine_to_ours >= _LOW_PRECISION:
+        exact = f"; use precision={recipe.precision!r} for the same numbers" if part.same else ""
+        return "keep", f"Keep them: only the precision differs (cosine {part.cosine_to_ours:.4f}){exact}.{length}"
+    if part.same and role == "query" and replace(recipe, prefix=ours.prefix, change=ours.change) == ours:
         return "queries-change", (
             f"Only queries change: {_prefix(ours.prefix)} goes before each here. Documents are not concerned; drop "
             "cached query vectors."
         )
     return "re-embed", f"Re-embed: {_difference(recipe, ours)}."
-
-
-def _precision_alone(recipe: Recipe, ours: Recipe) -> bool:
-    return recipe != ours and replace(recipe, precision=ours.precision) == ours
 
 
 def _prefix(prefix: str) -> str:
@@ -81,6 +77,8 @@ def _difference(recipe: Recipe, ours: Recipe) -> str:
     reasons = []
     if recipe.model != ours.model:
         reasons.append(f"another model made them, and its vectors mean nothing to {ours.model}")
+    if recipe.precision != ours.precision:
+        reasons.append(f"they were made in {recipe.precision}, which is too far from {ours.precision}")
     if recipe.pooling != ours.pooling:
         reasons.append(f"{ours.model} is meant to be read with {ours.pooling} pooling, not {recipe.pooling}")
     if recipe.prefix != ours.prefix:

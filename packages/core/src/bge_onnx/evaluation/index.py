@@ -182,6 +182,7 @@ def _part(search: Search, trials: Trials, taken: Sample, fit: Fit, rows: Sequenc
     raw = trials.vectors(fit.recipe, texts)
     stored = taken.vectors[list(rows)]
     cosines = search.fit(fit.recipe, rows).cosines
+    to_ours = search.fit(ours, rows).cosines
     same = bool((cosines >= SAME).all())
     return Part(
         recipe=fit.recipe,
@@ -191,7 +192,8 @@ def _part(search: Search, trials: Trials, taken: Sample, fit: Fit, rows: Sequenc
         mean_cosine=float(cosines.mean()),
         min_cosine=float(cosines.min()),
         max_difference=float(np.abs(_unit(stored) - _unit(raw)).max()),
-        ours=same and bool((search.fit(ours, rows).cosines >= SAME).all()),
+        cosine_to_ours=float(to_ours.mean()),
+        ours=same and bool((to_ours >= SAME).all()),
     )
 
 

@@ -32,6 +32,7 @@ class Part:
         mean_cosine: Between stored vectors and those of the recipe, over the texts.
         min_cosine: The lowest.
         max_difference: The largest absolute difference in a component, both at length 1.
+        cosine_to_ours: The mean between stored vectors and those of this package, used as intended.
         ours: Whether this package, used as intended, makes the same vectors of these texts up to their length.
     """
 
@@ -42,6 +43,7 @@ class Part:
     mean_cosine: float
     min_cosine: float
     max_difference: float
+    cosine_to_ours: float
     ours: bool
 
     def __str__(self) -> str:
