@@ -37,7 +37,7 @@ class Peer:
     note: str = ""
 
 
-_TORCH, _FASTEMBED, _OPTIMUM = "migration-torch", "migration-fastembed", "migration-optimum"
+_TORCH, _FASTEMBED, _TRANSFORMERS4 = "migration-torch", "migration-fastembed", "migration-transformers4"
 
 EMBEDDERS = (
     Peer(
@@ -124,7 +124,7 @@ EMBEDDERS = (
         key="llamaindex-optimum",
         label="`OptimumEmbedding`",
         framework="llamaindex",
-        environment=_OPTIMUM,
+        environment=_TRANSFORMERS4,
         distribution="llama-index-embeddings-huggingface-optimum",
         successor="`BGEEmbedding`",
         given=("folder",),
@@ -155,7 +155,7 @@ RERANKERS = (
         key="flagembedding-reranker",
         label="`FlagReranker`",
         framework="none",
-        environment=_TORCH,
+        environment=_TRANSFORMERS4,
         distribution="FlagEmbedding",
         successor="`Reranker`",
     ),
@@ -188,7 +188,7 @@ RERANKERS = (
         key="llamaindex-flag-reranker",
         label="`FlagEmbeddingReranker`",
         framework="llamaindex",
-        environment=_TORCH,
+        environment=_TRANSFORMERS4,
         distribution="llama-index-postprocessor-flag-embedding-reranker",
         successor="`BGERerank`",
         note="Nodes passed in are no longer changed.",

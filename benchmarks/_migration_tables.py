@@ -191,7 +191,7 @@ def _whole(results: Results) -> str:
             f"{row[role]['largest_difference']:.1e}, {row[role]['min_cosine']:.6f}" for role in ("documents", "queries")
         ]
         name = _name(peers[row["peer"]], row, "all") + _GIVEN[row["given"]]
-        said = f"{row['documents']['report']}<br>{row['queries']['report']}"
+        said = "<br>".join(row[role]["report"].partition(". ")[0] for role in ("documents", "queries"))
         lines.append(_line(name, row["model"].rpartition("/")[2], *cells, said))
     lines += [
         "",

@@ -27,7 +27,6 @@ _MAX_TOKENS = 512
 
 _BERT_TOKENIZER = {
     "tokenizer_class": "BertTokenizer",
-    "do_lower_case": True,
     "model_max_length": _MAX_TOKENS,
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
@@ -164,7 +163,7 @@ def complete(folder: Path) -> None:
     if not (folder / "config.json").exists():
         _write(folder / "config.json", bert_config(tensors))
     if not (folder / "tokenizer_config.json").exists():
-        _write(folder / "tokenizer_config.json", _BERT_TOKENIZER)
+        _write(folder / "tokenizer_config.json", {**_BERT_TOKENIZER, "do_lower_case": _lower_case(folder)})
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if "ForSequenceClassification" not in config["architectures"][0]:
         _write_modules(folder, config["hidden_size"])
@@ -177,10 +176,16 @@ def _write_modules(folder: Path, hidden: int) -> None:
         for index, (path, kind) in enumerate(kinds.items())
     ]
     _write(folder / "modules.json", modules)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": True})
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": _lower_case(folder)})
     pooling = {"word_embedding_dimension": hidden, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     _write(folder / "1_Pooling" / "config.json", pooling)
     (folder / "2_Normalize").mkdir()
+
+
+def _lower_case(folder: Path) -> bool:
+    """What the tokenizer does; torch libraries read it from configurations that the sources do not carry."""
+    normalizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("normalizer") or {}
+    return bool(normalizer.get("lowercase", False))
 
 
 def _copy(source: Path, target: Path) -> None:

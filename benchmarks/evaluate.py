@@ -71,9 +71,7 @@ class Kept:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=None, help="the folder of evaluation data")
-    parser.add_argument(
-        "--work", type=Path, default=_ROOT / ".bench" / "evaluation", help="where vectors are kept"
-    )
+    parser.add_argument("--work", type=Path, default=_ROOT / ".bench" / "evaluation", help="where vectors are kept")
     parser.add_argument("--english", default="BAAI/bge-small-en-v1.5", help="model of the English tasks")
     parser.add_argument("--chinese", default="BAAI/bge-small-zh-v1.5", help="model of the Chinese tasks")
     parser.add_argument("--precisions", nargs="*", default=["fp32", "int8"])
