@@ -15,7 +15,7 @@ RUFF_PATHS := packages tests examples benchmarks
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-scale test-lowest lint format bench wheels develop lock clean
+.PHONY: help demo test test-scale test-lowest lint format bench eval golden wheels develop lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -48,6 +48,12 @@ format: $(VENV)/tools ## sort imports, apply safe fixes, format
 
 bench: $(VENV)/wheels ## compare speed and memory with other libraries
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+eval: $(VENV)/eval ## our scores beside the published ones, from the data in BGE_SHARED (ARGS="--precisions fp32")
+	$(BIN)/python benchmarks/evaluate.py $(ARGS)
+
+golden: $(VENV)/wheels ## ours beside numbers that others published, for all models (ARGS="BAAI/bge-m3")
+	$(BIN)/python benchmarks/golden.py $(ARGS)
 
 wheels: dist/.built ## build the four wheels into dist/
 
@@ -85,6 +91,11 @@ $(VENV)/deps: $(VENV)/base
 
 $(VENV)/tools: $(VENV)/deps pyproject.toml
 	$(PIP) install -c constraints.txt --group test --group lint
+	@touch $@
+
+$(VENV)/eval: $(VENV)/wheels
+	$(PIP) install --no-build-isolation -c constraints.txt './packages/core[eval]'
+	$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
 	@touch $@
 
 dist/.built: $(VENV)/base $(SOURCES)
