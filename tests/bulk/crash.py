@@ -15,7 +15,7 @@ from pathlib import Path
 from bge_onnx.bulk import embed_files
 from tests.bulk.corpus import contents
 
-PART_ROWS = 40
+PART_ROWS = 60
 
 
 def run_in_child(work: Callable[[], object]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from typing import Unpack
 
@@ -106,7 +106,7 @@ class EmbedBatches:
         settings = self.settings.copy()
         settings.setdefault("threads", granted_cpus())
         sparse = self.sparse_into is not None
-        opening: Callable[[], Embedder] = lambda: open_for_bulk(self.model, settings, sparse=sparse)  # noqa: E731
+        opening = partial(open_for_bulk, self.model, settings, sparse=sparse)
         return held(("embed", self.model, sparse, sorted(settings.items())), opening)
 
     def __repr__(self) -> str:
@@ -120,8 +120,8 @@ class RerankBatches:
         model: Hub id, catalogue name, local folder, or `ModelSpec`.
         query: The column of queries.
         passage: The column of passages.
-        into: The new column: the model's raw logit, float32, which decides the order. `bge_onnx.scores.sigmoid` makes a score
-            from 0 to 1 of it.
+        into: The new column: the model's raw logit, float32, which decides the order. `bge_onnx.scores.sigmoid` makes a
+            score from 0 to 1 of it.
         nulls: "error" refuses a batch with a null, "keep" answers it with a null.
         **settings: See `bge_onnx.Reranker`. `threads` defaults to the CPUs that the engine grants.
 
