@@ -58,9 +58,7 @@ def random(*shape: int, seed: int = 0) -> Array:
 def test_a_checkpoint_answers_as_the_graph_that_was_exported_from_it(base: Path) -> None:
     embedder = Embedder(base)
     np.testing.assert_allclose(vectors(base), vectors(base / "graph"), rtol=0, atol=1e-6)
-    assert embedder.graph == (
-        "built from model.safetensors, rebuilt: 2 layers, first row only in the last layer, float32"
-    )
+    assert embedder.graph == "built from model.safetensors: 2 layers, first row only in the last layer, float32"
     mean, exported = (Embedder(path, pooling="mean").embed_documents(TEXTS) for path in (base, base / "graph"))
     np.testing.assert_allclose(mean, exported, rtol=0, atol=1e-6)
 
@@ -168,6 +166,38 @@ def test_file_chooses_among_several(base: Path) -> None:
         Embedder(base, file=3)  # type: ignore[arg-type]
 
 
+def test_the_activation_of_a_dense_module_is_part_of_the_fingerprint(base: Path) -> None:
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in _MODULES]
+    (base / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (base / "2_Dense").mkdir()
+    weight, bias = random(5, HIDDEN), random(5)
+    write_safetensors(base / "2_Dense" / "model.safetensors", {"linear.weight": weight, "linear.bias": bias})
+    path = base / "2_Dense" / "config.json"
+    path.write_text(json.dumps({"in_features": HIDDEN, "out_features": 5}), encoding="utf-8")
+    raw = vectors(base / "graph", normalize=False) @ weight.T + bias
+    prints = set()
+    for name, function in _ACTIVATIONS.items():
+        edit_json(path, activation_function=f"torch.nn.modules.activation.{name}")
+        embedder = Embedder(base, normalize=False)
+        assert embedder.dimension == 5
+        np.testing.assert_allclose(embedder.embed_documents(TEXTS), function(raw), rtol=0, atol=1e-5)
+        prints.add(embedder.fingerprint)
+    assert len(prints) == len(_ACTIVATIONS)
+    edit_json(path, activation_function="torch.nn.modules.activation.Mish")
+    refused(base, "Mish is not one of")
+    edit_json(path, activation_function="torch.nn.modules.activation.Tanh", in_features=7)
+    refused(base, "not a linear layer")
+
+
+_MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"))
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "Identity": lambda x: x,
+    "Tanh": np.tanh,
+    "ReLU": lambda x: np.maximum(x, 0),
+    "Sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x)), np.float32),
+}
+
+
 def test_a_checkpoint_that_cannot_be_served_names_the_graph_beside_it(base: Path) -> None:
     write_tiny_model(base, layers=2, hidden=HIDDEN)
     edit_json(base / "config.json", position_embedding_type="relative_key")
@@ -267,6 +297,36 @@ def test_an_adapter_with_tensors_of_something_else_is_refused(base: Path) -> Non
         adapted(base, "adapter", {"prompt_embeddings": random(4, HIDDEN)})
 
 
+def test_an_adapter_may_bring_the_classifier_of_a_reranker(base: Path) -> None:
+    head = {
+        "pooler.dense.weight": random(HIDDEN, HIDDEN),
+        "pooler.dense.bias": random(HIDDEN),
+        "classifier.weight": random(1, HIDDEN),
+        "classifier.bias": random(1),
+    }
+    whole = base.parent / "whole"
+    shutil.copytree(base, whole)
+    shutil.rmtree(whole / "1_Pooling")
+    edit_json(whole / "config.json", architectures=["BertForSequenceClassification"])
+    write_safetensors(whole / "model.safetensors", {**read_safetensors(base / "model.safetensors"), **head})
+    saved = {f"base_model.model.{name}": tensor for name, tensor in head.items()}
+    folder = write_adapter(base.parent / "adapter", saved, task_type="SEQ_CLS", modules_to_save=["classifier"])
+    pairs = [("hello", text) for text in TEXTS]
+    np.testing.assert_allclose(Reranker(folder).score(pairs), Reranker(whole).score(pairs), rtol=0, atol=1e-6)
+
+
+def test_an_adapter_of_torchs_own_format_is_read(base: Path) -> None:
+    pair = {f"base_model.model.{_QUERY}.lora_A.weight": random(4, HIDDEN)}
+    pair[f"base_model.model.{_QUERY}.lora_B.weight"] = random(HIDDEN, 4)
+    folder = write_adapter(base.parent / "adapter", pair)
+    wanted = vectors(folder)
+    (folder / "adapter_model.safetensors").unlink()
+    storages = {str(place): tensor.tobytes() for place, tensor in enumerate(pair.values())}
+    shapes = {name: tensor.shape for name, tensor in pair.items()}
+    write_bin(folder, state_dict_pickle(shapes), storages).rename(folder / "adapter_model.bin")
+    np.testing.assert_array_equal(vectors(folder), wanted)
+
+
 def test_a_base_that_is_a_hub_id_comes_from_the_sources(base: Path) -> None:
     pair = {f"base_model.model.{_QUERY}.lora_A.weight": random(4, HIDDEN)}
     pair[f"base_model.model.{_QUERY}.lora_B.weight"] = random(HIDDEN, 4)
@@ -276,6 +336,30 @@ def test_a_base_that_is_a_hub_id_comes_from_the_sources(base: Path) -> None:
     found = Embedder(folder, sources=[str(base.parent / "shelf")], query_instruction="", pooling="cls")
     expected = Embedder(beside, query_instruction="", pooling="cls")
     np.testing.assert_allclose(found.embed_documents(TEXTS), expected.embed_documents(TEXTS), rtol=0, atol=1e-6)
+
+
+# What a hub's cache looks like
+
+
+def hub_cache(folder: Path, base: Path, *commits: str) -> Path:
+    cached = folder / "models--acme--bge"
+    for commit in commits:
+        shutil.copytree(base, cached / "snapshots" / commit)
+    (cached / "refs").mkdir(parents=True)
+    return cached
+
+
+def test_a_folder_of_the_hub_cache_is_its_snapshot(base: Path, tmp_path: Path) -> None:
+    cached = hub_cache(tmp_path, base, "aaa")
+    np.testing.assert_array_equal(vectors(cached), vectors(base))
+    shutil.copytree(base, cached / "snapshots" / "bbb")
+    refused(cached, "holds 2 snapshots")
+    (cached / "refs" / "main").write_text("bbb")
+    assert "bbb" in Embedder(cached).source
+
+
+def test_a_folder_of_the_hub_cache_without_a_snapshot_is_refused(base: Path, tmp_path: Path) -> None:
+    refused(hub_cache(tmp_path, base), "snapshot")
 
 
 # Files that are none
@@ -370,6 +454,26 @@ def test_a_hostile_pickle_is_refused(base: Path, code: bytes) -> None:
     legacy = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2)
     (base / "pytorch_model.bin").write_bytes(legacy + code + pickle.dumps(["0"], 2) + bytes(8))
     refused(base, "pytorch_model.bin (holds no plain tensors|is damaged)")
+
+
+@pytest.mark.parametrize("comment", [b"", b"a comment"])
+def test_an_archive_of_very_many_members_is_refused(base: Path, comment: bytes) -> None:
+    path = write_bin(base, state_dict_pickle({"weight": (2, 3)}), {"0": bytes(24)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = comment
+        for number in range(30_000):
+            archive.writestr(f"archive/extra/{number:060d}", b"")
+    refused(base, "a directory of [0-9]+ bytes")
+
+
+def test_names_of_several_lines_stay_on_one(base: Path) -> None:
+    write_safetensors(base / "model.safetensors", {"encoder.layer.0\nx.weight": random(2), "a\nb": random(2)})
+    refused(base, "holds no encoder")
+
+
+def test_a_header_of_many_megabytes_is_refused(base: Path) -> None:
+    (base / "model.safetensors").write_bytes(struct.pack("<Q", 9 << 20) + b" " * (9 << 20))
+    refused(base, "header is said to have 9437184 bytes")
 
 
 def test_a_hostile_file_changes_nothing_for_later_ones(base: Path) -> None:

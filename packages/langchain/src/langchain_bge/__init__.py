@@ -10,6 +10,7 @@ from langchain_bge._embeddings import BGEEmbeddings
 from langchain_bge._reranker import BGEReranker
 from langchain_bge._retriever import BGERerankingRetriever
 from langchain_bge._sparse import BGESparseEmbeddings
+from langchain_bge._stored import stored_vectors
 
 if TYPE_CHECKING:
     from langchain_bge._splitter import BGETextSplitter
@@ -22,6 +23,7 @@ __all__ = [
     "BGERerankingRetriever",
     "BGESparseEmbeddings",
     "BGETextSplitter",
+    "stored_vectors",
 ]
 
 

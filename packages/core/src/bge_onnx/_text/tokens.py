@@ -100,7 +100,7 @@ class TextTokenizer:
         except UnsuitableModelError:
             raise
         except BaseException as error:
-            msg = f"{path} is no readable tokenizer ({failure(error)}); replace it by the model's own"
+            msg = f"{path} is no readable {path.name} ({failure(error)}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)
@@ -123,6 +123,10 @@ class TextTokenizer:
     @property
     def largest_id(self) -> int:
         """The largest id that a text can get."""
+        size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        # Ids without gaps end here; the whole vocabulary as a dict takes as long as loading it.
+        if size and self._tokenizer.id_to_token(size - 1) is not None and self._tokenizer.id_to_token(size) is None:
+            return size - 1
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
     @property
