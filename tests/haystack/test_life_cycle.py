@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from haystack import Document
@@ -23,9 +24,9 @@ from tests.haystack._common import blocks_the_loop
 def opened(monkeypatch: pytest.MonkeyPatch, case: Case) -> list[weakref.ref[object]]:
     """Grows by every model that the component opens."""
     models: list[weakref.ref[object]] = []
-    open_model: Callable[[ModelComponent[object]], object] = case.kind._open
+    open_model: Callable[[ModelComponent[Any]], object] = case.kind._open
 
-    def recorded(self: ModelComponent[object]) -> object:
+    def recorded(self: ModelComponent[Any]) -> object:
         model = open_model(self)
         models.append(weakref.ref(model))
         return model
@@ -37,9 +38,9 @@ def opened(monkeypatch: pytest.MonkeyPatch, case: Case) -> list[weakref.ref[obje
 @pytest.fixture
 def opens_slowly(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
     """Opening takes 0.2 s more."""
-    open_model: Callable[[ModelComponent[object]], object] = case.kind._open
+    open_model: Callable[[ModelComponent[Any]], object] = case.kind._open
 
-    def slow(self: ModelComponent[object]) -> object:
+    def slow(self: ModelComponent[Any]) -> object:
         time.sleep(0.2)
         return open_model(self)
 
