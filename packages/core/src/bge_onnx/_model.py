@@ -22,9 +22,10 @@ from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.engine import Engine, EngineSpec, engine
 from bge_onnx._runtime.lazy import Lazy
 from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._setting import changed
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
 from bge_onnx.errors import InputValueError
-from bge_onnx.settings import EngineSettings, ModelName, changed
+from bge_onnx.settings import EngineSettings, ModelName
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
