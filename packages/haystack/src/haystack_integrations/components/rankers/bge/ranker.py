@@ -1,16 +1,18 @@
 """Documents by relevance to a query."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, ClassVar, Unpack
 
 from haystack import Document, component
 
-from bge_onnx import RankedPassage, Reranker
-from bge_onnx.types import PairTruncation
-from haystack_integrations.common.bge._component import ModelComponent
+from bge_onnx import RankedPassage, Reranker, checks
+from bge_onnx.settings import DEFAULT_RERANKER, RerankerFields, RerankerSettings, Setting, forward, takes
+from haystack_integrations.common.bge._component import RANKER_NAMES, ModelComponent
 from haystack_integrations.common.bge._inputs import (
+    MetadataSettings,
     check_documents,
     check_score_threshold,
     check_text,
@@ -19,9 +21,34 @@ from haystack_integrations.common.bge._inputs import (
 )
 
 
+class RankerSettings(RerankerSettings, MetadataSettings, total=False):
+    """What `BGERanker` takes."""
+
+    top_k: Annotated[
+        int | None, Setting(10, "The most documents to return; None for all.", partial(checks.whole, none="all"))
+    ]
+    scale_score: Annotated[
+        bool,
+        Setting(
+            True,
+            "Whether scores are from 0 to 1, the sigmoid of the model's logit, or the logits themselves. The order is "
+            "the same.",
+            checks.flag,
+        ),
+    ]
+    score_threshold: Annotated[
+        float | None,
+        Setting(
+            None,
+            "The least score to return, on the scale that `scale_score` chooses; None for all.",
+            partial(checks.number, none="all"),
+        ),
+    ]
+    progress_bar: bool | None
+
+
 @component
-@dataclass(eq=False, repr=False, kw_only=True)
-class BGERanker(ModelComponent[Reranker]):
+class BGERanker(RerankerFields, ModelComponent[Reranker]):
     """Ranks documents with a BGE cross-encoder, by the scores that FlagEmbedding gives.
 
     Example:
@@ -33,34 +60,27 @@ class BGERanker(ModelComponent[Reranker]):
         'Paris is a city.'
 
     Args:
-        model: Hub id ("BAAI/bge-reranker-base"), catalogue name or local folder.
-        top_k: The most documents to return; None for all.
-        scale_score: Whether scores are from 0 to 1, the sigmoid of the model's logit, or the logits themselves. The
-            order is the same.
-        score_threshold: The least score to return, on the scale that `scale_score` chooses; None for all.
-        meta_fields_to_embed: Metadata that precede the content, in this order; missing ones are left out.
-        embedding_separator: What stands between metadata and content.
-        max_length: The longest pair in tokens; None for 512, or the model's limit if that is less.
-        truncation: "only_second" or "longest_first"; see `bge_onnx.Reranker`, as for `precision`, `threads`,
-            `providers`, `token_budget`, `cache_dir`, `sources` and `truncate`.
-        progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
+        model: Hub id ("BAAI/bge-reranker-base"), catalogue name or local folder. A model of your own gets a name by
+            `bge_onnx.add_model`.
+        **parameters: See `bge_onnx.settings.RerankerSettings`, and `top_k`, `scale_score`, `score_threshold`,
+            `meta_fields_to_embed` and `embedding_separator`; `progress_bar` stands for `show_progress`.
 
     Raises:
-        InputValueError: `top_k` is less than 1, or `score_threshold` no number.
+        BGEError: There is no such parameter, or a value cannot work.
     """
 
-    top_k: int | None = 10
-    scale_score: bool = True
-    score_threshold: float | None = None
-    meta_fields_to_embed: list[str] | None = None
-    embedding_separator: str = "\n"
-    truncation: PairTruncation = "only_second"
+    _renamed: ClassVar[Mapping[str, str]] = RANKER_NAMES
 
-    def __post_init__(self) -> None:
-        """Turn paths into what YAML can hold, and refuse numbers that cannot work."""
-        ModelComponent.__post_init__(self)  # `component` makes another class, of which super() does not know
-        check_top_k(self.top_k)
-        check_score_threshold(self.score_threshold)
+    top_k: int | None
+    scale_score: bool
+    score_threshold: float | None
+    meta_fields_to_embed: list[str] | None
+    embedding_separator: str
+
+    @takes(RankerSettings, renamed=RANKER_NAMES)
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_RERANKER, **parameters: Unpack[RankerSettings]) -> None:
+        """Keep the parameters; `warm_up` or the first run opens the model."""
+        self._set(model, parameters, RankerSettings)
 
     @component.output_types(documents=list[Document])
     def run(
@@ -84,12 +104,12 @@ class BGERanker(ModelComponent[Reranker]):
             `documents`: copies with their new `score`, by falling relevance; equal ones keep their order.
 
         Raises:
-            InputTypeError: `query` is no str, or `documents` no list of Documents.
-            InputValueError: `top_k` is less than 1, or `score_threshold` no number.
+            InputTypeError: `query` is not a str, or `documents` not a list of Documents.
+            InputValueError: `top_k` is less than 1, or `score_threshold` is not a number.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
         texts = self._texts(query, documents, top_k, score_threshold)
-        ranking = self._held.get(self._open).rank(query, texts)
+        ranking = self._opened.get(self._open).rank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
     @component.output_types(documents=list[Document])
@@ -103,7 +123,7 @@ class BGERanker(ModelComponent[Reranker]):
     ) -> dict[str, list[Document]]:
         """`run` off the event loop."""
         texts = self._texts(query, documents, top_k, score_threshold)
-        reranker = await self._held.aget(self._open)
+        reranker = await self._opened.aget(self._open)
         ranking = await reranker.arank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
@@ -139,4 +159,4 @@ class BGERanker(ModelComponent[Reranker]):
         return list(best.values())
 
     def _open(self) -> Reranker:
-        return Reranker(self.model, truncation=self.truncation, **self._engine_settings())
+        return Reranker(self.model, **forward(RerankerSettings, vars(self), renamed=self._renamed))
