@@ -55,7 +55,7 @@ def number(
     """
     if value is None and none:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
         bounds = "" if math.isinf(least) else f" from {least:g} to {most:g}"
         msg = f"{name} must be a number{bounds}{_or_none(none)}, got {value!r}"
         raise InputValueError(msg)

@@ -8,7 +8,8 @@ from langchain_core.embeddings import Embeddings
 from pydantic import PrivateAttr
 
 from bge_onnx import Embedder, open_embedder
-from bge_onnx.scores import aconvert, as_lists
+from bge_onnx.adapting import aconvert
+from bge_onnx.scores import as_lists
 from bge_onnx.settings import DEFAULT_EMBEDDER, ModelName, OpenSettings, forward
 from langchain_bge._settings import EmbedderModel
 

@@ -81,11 +81,17 @@ if TYPE_CHECKING:
     class EmbedderModel(ModelSettings, OpenFields):
         """`ModelSettings` with the fields of `open_embedder`."""
 
+        def __init__(self, **given: object) -> None: ...
+
     class M3Model(ModelSettings, M3Fields):
         """`ModelSettings` with the fields of `M3Embedder`."""
 
+        def __init__(self, **given: object) -> None: ...
+
     class RerankerModel(ModelSettings, RerankerFields):
         """`ModelSettings` with the fields of `Reranker`."""
+
+        def __init__(self, **given: object) -> None: ...
 
 else:
 

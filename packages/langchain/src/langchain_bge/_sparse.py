@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pydantic import PrivateAttr
 
 from bge_onnx import LexicalWeights, M3Embedder
-from bge_onnx.scores import aconvert
+from bge_onnx.adapting import aconvert
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, forward
 from langchain_bge._settings import M3Model
 

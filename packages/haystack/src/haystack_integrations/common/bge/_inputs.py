@@ -12,9 +12,6 @@ from bge_onnx import checks
 from bge_onnx.errors import InputTypeError
 from bge_onnx.settings import Setting
 
-check_top_k = partial(checks.whole, "top_k", none="all")
-check_score_threshold = partial(checks.number, "score_threshold", none="all")
-
 
 class MetadataSettings(TypedDict, total=False):
     """The parameters by which metadata precede the content of a document."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, create_model
+from llama_index.core.callbacks import CallbackManager
 
 from bge_onnx import checks
 from bge_onnx.settings import (
@@ -28,6 +29,16 @@ REMEMBERED = 2048
 
 # What a dump says beside the fields.
 _DERIVED = {"class_name", "fingerprint"}
+
+
+class EmbeddingSettings(OpenSettings, total=False):
+    """What `BGEEmbedding` takes."""
+
+    embed_batch_size: int
+    embeddings_cache: Any
+    num_workers: int | None
+    callback_manager: CallbackManager | None
+    rate_limiter: Any
 
 
 class ModelSettings(BaseModel):
@@ -97,11 +108,17 @@ if TYPE_CHECKING:
     class EmbedderModel(ModelSettings, OpenFields):
         """`ModelSettings` with the fields of `open_embedder`."""
 
+        def __init__(self, **given: object) -> None: ...
+
     class M3Model(ModelSettings, M3Fields):
         """`ModelSettings` with the fields of `M3Embedder`."""
 
+        def __init__(self, **given: object) -> None: ...
+
     class RerankerModel(ModelSettings, RerankerFields):
         """`ModelSettings` with the fields of `Reranker`."""
+
+        def __init__(self, **given: object) -> None: ...
 
 else:
 

@@ -8,26 +8,16 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
-from llama_index.core.callbacks import CallbackManager
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx import Embedder, open_embedder
-from bge_onnx.scores import aconvert, as_lists
+from bge_onnx.adapting import aconvert, blame_the_caller
+from bge_onnx.scores import as_lists
 from bge_onnx.settings import DEFAULT_EMBEDDER, OpenSettings, forward
 from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, check_store, query_role
-from llama_index.embeddings.bge._settings import EmbedderModel
+from llama_index.embeddings.bge._settings import EmbedderModel, EmbeddingSettings
 
 _Aggregate = Callable[..., Embedding]
-
-
-class EmbeddingSettings(OpenSettings, total=False):
-    """What `BGEEmbedding` takes."""
-
-    embed_batch_size: int
-    embeddings_cache: Any
-    num_workers: int | None
-    callback_manager: CallbackManager | None
-    rate_limiter: Any
 
 
 class BGEEmbedding(EmbedderModel, BaseEmbedding):
@@ -69,12 +59,9 @@ class BGEEmbedding(EmbedderModel, BaseEmbedding):
         self, model_name: str | os.PathLike[str] = DEFAULT_EMBEDDER, **settings: Unpack[EmbeddingSettings]
     ) -> None:
         """Check the settings and open the model."""
+        if settings.get("embeddings_cache") is not None:
+            check_store(settings["embeddings_cache"])
         super().__init__(model_name=model_name, **settings)
-
-    @field_validator("embeddings_cache")
-    @classmethod
-    def _check_cache(cls, cache: object) -> object:
-        return None if cache is None else check_store(cache)
 
     def _open(self) -> None:
         self._embedder = open_embedder(self.model_name, **forward(OpenSettings, vars(self)))
@@ -98,9 +85,7 @@ class BGEEmbedding(EmbedderModel, BaseEmbedding):
     def to_payload(self) -> dict[str, Any]:
         """What events tell about this model."""
         return {
-            "class_name": self.class_name(),
-            "model_name": self.model_name,
-            "embed_batch_size": self.embed_batch_size,
+            **super().to_payload(),
             "query_instruction": self._embedder.spec.query_instruction,
             "normalize": self.normalize,
             "fingerprint": self.fingerprint,
@@ -119,6 +104,13 @@ class BGEEmbedding(EmbedderModel, BaseEmbedding):
         """`get_query_embedding` off the event loop."""
         with query_role():
             return await super().aget_query_embedding(query)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: object
+    ) -> list[Embedding]:
+        """`get_text_embedding_batch` off the event loop."""
+        with blame_the_caller():
+            return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
 
     def get_agg_embedding_from_queries(self, queries: list[str], agg_fn: _Aggregate | None = None) -> Embedding:
         """One vector for several queries, their mean by default, of length 1 again if `normalize`."""

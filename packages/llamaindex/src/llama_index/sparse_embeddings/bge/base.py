@@ -10,7 +10,7 @@ from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, Sp
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx import LexicalWeights, M3Embedder
-from bge_onnx.scores import aconvert
+from bge_onnx.adapting import aconvert, blame_the_caller
 from bge_onnx.settings import DEFAULT_M3, M3Settings, forward
 from llama_index.embeddings.bge._settings import M3Model
 
@@ -77,6 +77,11 @@ class BGESparseEmbedding(M3Model, BaseSparseEmbedding):
     def sparse_query_fn(self, queries: list[str]) -> _SparseBatch:
         """Token ids and weights of queries, as `QdrantVectorStore` asks for them."""
         return self.sparse_doc_fn(queries)
+
+    async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False) -> list[SparseEmbedding]:
+        """`get_text_embedding_batch` off the event loop."""
+        with blame_the_caller():
+            return await super().aget_text_embedding_batch(texts, show_progress)
 
     def _get_query_embedding(self, query: str) -> SparseEmbedding:
         return self._get_text_embedding(query)

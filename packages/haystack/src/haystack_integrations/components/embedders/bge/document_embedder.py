@@ -8,7 +8,8 @@ from typing import ClassVar, Unpack
 
 from haystack import Document, component
 
-from bge_onnx.scores import aconvert, as_lists
+from bge_onnx.adapting import aconvert
+from bge_onnx.scores import as_lists
 from bge_onnx.settings import DEFAULT_EMBEDDER, takes
 from bge_onnx.types import FloatArray
 from haystack_integrations.common.bge._component import EMBEDDER_NAMES

@@ -8,7 +8,7 @@ from typing import ClassVar, Unpack
 
 from haystack import Document, component
 
-from bge_onnx.scores import aconvert
+from bge_onnx.adapting import aconvert
 from bge_onnx.settings import DEFAULT_M3, takes
 from bge_onnx.types import M3Output
 from haystack_integrations.common.bge._component import EMBEDDER_NAMES

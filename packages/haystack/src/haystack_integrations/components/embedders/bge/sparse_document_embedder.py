@@ -9,7 +9,7 @@ from typing import ClassVar, Unpack
 from haystack import Document, component
 
 from bge_onnx import LexicalWeights
-from bge_onnx.scores import aconvert
+from bge_onnx.adapting import aconvert
 from bge_onnx.settings import DEFAULT_M3, takes
 from haystack_integrations.common.bge._component import EMBEDDER_NAMES
 from haystack_integrations.components.embedders.bge._documents import DocumentInput

@@ -3,48 +3,19 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Annotated, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 from haystack import Document, component
 
-from bge_onnx import RankedPassage, Reranker, checks
-from bge_onnx.settings import DEFAULT_RERANKER, RerankerFields, RerankerSettings, Setting, forward, takes
+from bge_onnx import RankedPassage, Reranker
+from bge_onnx.settings import DEFAULT_RERANKER, RerankerFields, RerankerSettings, forward, takes
 from haystack_integrations.common.bge._component import RANKER_NAMES, ModelComponent
 from haystack_integrations.common.bge._inputs import (
-    MetadataSettings,
     check_documents,
-    check_score_threshold,
     check_text,
-    check_top_k,
     document_texts,
 )
-
-
-class RankerSettings(RerankerSettings, MetadataSettings, total=False):
-    """What `BGERanker` takes."""
-
-    top_k: Annotated[
-        int | None, Setting(10, "The most documents to return; None for all.", partial(checks.whole, none="all"))
-    ]
-    scale_score: Annotated[
-        bool,
-        Setting(
-            True,
-            "Whether scores are from 0 to 1, the sigmoid of the model's logit, or the logits themselves. The order is "
-            "the same.",
-            checks.flag,
-        ),
-    ]
-    score_threshold: Annotated[
-        float | None,
-        Setting(
-            None,
-            "The least score to return, on the scale that `scale_score` chooses; None for all.",
-            partial(checks.number, none="all"),
-        ),
-    ]
-    progress_bar: bool | None
+from haystack_integrations.components.rankers.bge._settings import RankerSettings, check_run
 
 
 @component
@@ -108,7 +79,8 @@ class BGERanker(RerankerFields, ModelComponent[Reranker]):
             InputValueError: `top_k` is less than 1, or `score_threshold` is not a number.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
-        texts = self._texts(query, documents, top_k, score_threshold)
+        check_run(top_k, scale_score, score_threshold)
+        texts = self._texts(query, documents)
         ranking = self._opened.get(self._open).rank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
@@ -122,17 +94,14 @@ class BGERanker(RerankerFields, ModelComponent[Reranker]):
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
         """`run` off the event loop."""
-        texts = self._texts(query, documents, top_k, score_threshold)
+        check_run(top_k, scale_score, score_threshold)
+        texts = self._texts(query, documents)
         reranker = await self._opened.aget(self._open)
         ranking = await reranker.arank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
-    def _texts(
-        self, query: object, documents: Sequence[Document], top_k: int | None, score_threshold: float | None
-    ) -> list[str]:
-        """What the model reads, once everything that was passed is fit for work."""
-        check_top_k(top_k)
-        check_score_threshold(score_threshold)
+    def _texts(self, query: object, documents: Sequence[Document]) -> list[str]:
+        """What the model reads, once it is known to be text."""
         check_text(query, component=type(self).__name__, hint=" for the query")
         check_documents(documents, component=type(self).__name__)
         return document_texts(documents, meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator)
