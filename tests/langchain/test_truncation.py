@@ -53,7 +53,7 @@ async def test_an_asynchronous_call_warns_at_the_line_that_awaits_it(
     kind: Any, folder: str, call: Callable[[Any], Any], request: pytest.FixtureRequest
 ) -> None:
     made = _opened(kind, folder, request)
+    line = sys._getframe().f_lineno + 2
     with pytest.warns(TruncationWarning) as caught:
-        line = sys._getframe().f_lineno + 1
         await call(made)
     assert [(Path(one.filename), one.lineno) for one in caught] == [(Path(__file__), line)]

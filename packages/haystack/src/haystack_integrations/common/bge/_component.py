@@ -7,7 +7,8 @@ Here both come from one place: the settings that a class takes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from bge_onnx import checks
 from bge_onnx.settings import check_settings, settings_of
@@ -27,6 +28,17 @@ class ModelComponent(Generic[ModelT]):
 
     model: str
     progress_bar: bool | None
+
+    def __init_subclass__(cls, **keywords: object) -> None:
+        """Turn annotations that are strings into the types they name.
+
+        Haystack compares those of `run` and `run_async`, and a subclass may have only one of them, in a module where
+        annotations are strings or in one where they are not.
+        """
+        super().__init_subclass__(**keywords)
+        for method in filter(None, map(vars(cls).get, ("run", "run_async"))):
+            with suppress(NameError):  # a name that only type checkers know stays a string
+                method.__annotations__ = get_type_hints(method)
 
     def _set(self, model: object, parameters: Mapping[str, Any], kind: type[Mapping[str, Any]]) -> None:
         """Keep checked parameters as attributes, in the form in which YAML can hold them.

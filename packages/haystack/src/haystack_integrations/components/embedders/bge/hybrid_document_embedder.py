@@ -1,5 +1,7 @@
 """Documents to dense and sparse vectors in one pass."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
 from dataclasses import replace

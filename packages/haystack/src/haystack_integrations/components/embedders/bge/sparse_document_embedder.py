@@ -1,5 +1,7 @@
 """Documents to sparse vectors."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
 from dataclasses import replace

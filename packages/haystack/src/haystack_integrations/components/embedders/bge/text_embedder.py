@@ -1,5 +1,7 @@
 """Queries to dense vectors."""
 
+from __future__ import annotations
+
 import os
 from typing import Unpack
 

@@ -1,5 +1,7 @@
 """Documents by relevance to a query."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
