@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from tokenizers import Tokenizer
 
 from _convert import bert_config, checkpoint, write_safetensors
 from _texts import Corpus, Pool, made_up_words, words_of
-from bge_onnx import get_model
-from bge_onnx._repository.search import fetch
+from bge_onnx._repository.locate import locate
 from bge_onnx.errors import WeightsError
 from bge_onnx.testing import write_tiny_model
 
@@ -27,7 +27,6 @@ _MAX_TOKENS = 512
 
 _BERT_TOKENIZER = {
     "tokenizer_class": "BertTokenizer",
-    "do_lower_case": True,
     "model_max_length": _MAX_TOKENS,
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
@@ -73,12 +72,22 @@ def embedder(given: Path | None, work: Path) -> Model:
     """bge-small-en-v1.5: the given folder, or the package's own sources, or random weights of its shape."""
     if given is not None:
         return _given(given, work)
-    name = _EMBEDDER.partition("/")[2]
     try:
-        return _built(work / name, name, _fetch_embedder)
+        return published(_EMBEDDER, work)
     except WeightsError as error:
+        name = _EMBEDDER.partition("/")[2]
         label = f"random weights of {name}'s shape ({str(error).splitlines()[0]})"
         return _built(work / f"random-{name}", label, _random_embedder)
+
+
+def published(name: str, work: Path) -> Model:
+    """The embedding model of the catalogue with that hub id, from the package's own sources.
+
+    Raises:
+        WeightsError: No source delivers it.
+    """
+    short = name.partition("/")[2]
+    return _built(work / short, short, partial(_fetch_embedder, name))
 
 
 def reranker(given: Path | None, work: Path, pool: Pool) -> Model:
@@ -108,13 +117,13 @@ def _built(folder: Path, label: str, build: Callable[[Path], None]) -> Model:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         build(unfinished)
-        _complete(unfinished)
+        complete(unfinished)
         unfinished.rename(folder)
     return Model(folder=folder, label=label, config=json.loads((folder / "config.json").read_text(encoding="utf-8")))
 
 
-def _fetch_embedder(folder: Path) -> None:
-    files = fetch(get_model(_EMBEDDER), "fp32", folder=None, cache_dir=None, sources=None).paths
+def _fetch_embedder(name: str, folder: Path) -> None:
+    files = locate(name, task="embedding").files.paths
     _copy(files["model"], folder / "onnx" / "model.onnx")
     _copy(files["tokenizer"], folder / "tokenizer.json")
 
@@ -147,14 +156,14 @@ def _random_reranker(folder: Path, words: list[str]) -> None:
     write_tiny_model(folder, kind="reranker", layers=12, hidden=768, heads=12, intermediate=3072, vocabulary=filled)
 
 
-def _complete(folder: Path) -> None:
+def complete(folder: Path) -> None:
     """Adds what only some contenders read: the torch checkpoint and the modules of sentence-transformers."""
     tensors = checkpoint(folder / "onnx" / "model.onnx")
     write_safetensors(folder / "model.safetensors", tensors)
     if not (folder / "config.json").exists():
         _write(folder / "config.json", bert_config(tensors))
     if not (folder / "tokenizer_config.json").exists():
-        _write(folder / "tokenizer_config.json", _BERT_TOKENIZER)
+        _write(folder / "tokenizer_config.json", {**_BERT_TOKENIZER, "do_lower_case": _lower_case(folder)})
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if "ForSequenceClassification" not in config["architectures"][0]:
         _write_modules(folder, config["hidden_size"])
@@ -167,10 +176,16 @@ def _write_modules(folder: Path, hidden: int) -> None:
         for index, (path, kind) in enumerate(kinds.items())
     ]
     _write(folder / "modules.json", modules)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": True})
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": _lower_case(folder)})
     pooling = {"word_embedding_dimension": hidden, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     _write(folder / "1_Pooling" / "config.json", pooling)
     (folder / "2_Normalize").mkdir()
+
+
+def _lower_case(folder: Path) -> bool:
+    """What the tokenizer does; torch libraries read it from configurations that the sources do not carry."""
+    normalizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("normalizer") or {}
+    return bool(normalizer.get("lowercase", False))
 
 
 def _copy(source: Path, target: Path) -> None:

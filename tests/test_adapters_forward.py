@@ -16,7 +16,7 @@ from functools import partial
 from typing import Annotated
 
 import bge_onnx
-from bge_onnx import checks, settings
+from bge_onnx import checks, late_interaction, settings
 
 shine = Annotated[int | None, settings.Setting(3, "How it shines.", partial(checks.whole, none="dull"))]
 for name in ("EngineSettings", "EmbedderSettings", "OpenSettings", "M3Settings", "RerankerSettings"):
@@ -34,6 +34,7 @@ class Opened:
 
 for name in ("open_embedder", "M3Embedder", "Reranker"):
     setattr(bge_onnx, name, opener)
+late_interaction.M3Reranker = opener
 
 report = {}
 for path in sys.argv[1:]:
@@ -54,17 +55,18 @@ print(json.dumps(report))
 
 _CLASSES = {
     "langchain": [f"langchain_bge.{name}" for name in ("BGEEmbeddings", "BGESparseEmbeddings", "BGEReranker")]
-    + ["langchain_bge.BGECrossEncoder"],
+    + ["langchain_bge.BGECrossEncoder", "langchain_bge.BGEColBERTReranker"],
     "llamaindex": [
         "llama_index.embeddings.bge.BGEEmbedding",
         "llama_index.sparse_embeddings.bge.BGESparseEmbedding",
         "llama_index.postprocessor.bge.BGERerank",
+        "llama_index.postprocessor.bge.BGEColBERTRerank",
     ],
     "haystack": [
         f"haystack_integrations.components.embedders.bge.BGE{name}Embedder"
         for name in ("Text", "Document", "SparseText", "SparseDocument", "HybridDocument")
     ]
-    + ["haystack_integrations.components.rankers.bge.BGERanker"],
+    + [f"haystack_integrations.components.rankers.bge.BGE{name}Ranker" for name in ("", "ColBERT")],
 }
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from bge_onnx import Embedder
+from bge_onnx.evaluation.scores import evaluate
 
 pytestmark = pytest.mark.weights
 
@@ -45,7 +43,7 @@ def test_queries_carry_the_instruction_and_passages_do_not_for_hub_id_and_folder
     by_name: Embedder = request.getfixturevalue(language)
     assert by_name.spec.query_instruction == instruction
     folder = tmp_path / by_name.spec.name.rpartition("/")[2]
-    files = by_name._parts.model.files.paths
+    files = by_name._parts.model.found.files.paths
     (folder / "onnx").mkdir(parents=True)
     (folder / "onnx" / "model.onnx").symlink_to(files["model"].resolve())
     (folder / "tokenizer.json").symlink_to(files["tokenizer"].resolve())
@@ -57,48 +55,12 @@ def test_queries_carry_the_instruction_and_passages_do_not_for_hub_id_and_folder
         assert np.abs(embedder.embed_query(text) - passage).max() > 1e-2
 
 
-def ranks(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:
-    """Ranks from 1 on, the mean of their places for equal values."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    mean: NDArray[np.float64] = (last - (counts - 1) / 2)[inverse]
-    return mean
-
-
-def spearman(embedder: Embedder, rows: list[tuple[str, str, float]]) -> float:
-    """Rank correlation of cosines and human judgements, in points; no instruction, as in the published runs."""
-    first, second, judged = zip(*rows, strict=True)
-    cosines = np.einsum("nd,nd->n", embedder.embed_documents(first), embedder.embed_documents(second))
-    return 100 * float(np.corrcoef(ranks(cosines), ranks(judged))[0, 1])
-
-
-def test_sts_benchmark_scores_as_published(english: Embedder, shared: Path) -> None:
-    lines = (shared / "data" / "stsbenchmark" / "sts-test.csv").read_text(encoding="utf-8").splitlines()
-    fields = [line.split("\t") for line in lines]
-    rows = [(row[5], row[6], float(row[4])) for row in fields]
-    assert len(rows) == 1379
-    assert spearman(english, rows) == pytest.approx(85.86, abs=0.05)
+@pytest.mark.parametrize("task", ["stsbenchmark", pytest.param("xquad-en", marks=pytest.mark.slow)])
+def test_english_tasks_score_as_published(english: Embedder, shared: Path, task: str) -> None:
+    score = evaluate(task, english, data=shared / "data")
+    assert score.value == pytest.approx(score.published, abs=0.05)
 
 
 def test_chinese_sts_scores_as_published(chinese: Embedder, shared: Path) -> None:
-    lines = (shared / "data" / "zh-stsb" / "STS-B.test.data").read_text(encoding="utf-8").splitlines()
-    rows = [(first, second, float(score)) for first, second, score in (line.split("\t") for line in lines)]
-    assert len(rows) == 1361
-    assert spearman(chinese, rows) == pytest.approx(76.73, abs=0.05)
-
-
-@pytest.mark.slow
-def test_xquad_retrieval_scores_as_published(english: Embedder, shared: Path) -> None:
-    """nDCG at 10 over 240 paragraphs, with the instruction before each of 1,185 questions."""
-    articles = json.loads((shared / "data" / "xquad" / "xquad.en.json").read_text(encoding="utf-8"))["data"]
-    paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
-    gold: dict[str, int] = {}
-    for place, paragraph in enumerate(paragraphs):
-        for question in paragraph["qas"]:
-            gold.setdefault(question["question"].strip(), place)
-    assert (len(paragraphs), len(gold)) == (240, 1185)
-    passages = english.embed_documents([paragraph["context"].strip() for paragraph in paragraphs])
-    scores = english.embed_queries(list(gold)) @ passages.T
-    better = (scores > scores[np.arange(len(gold)), list(gold.values())][:, None]).sum(axis=1)
-    gains = np.where(better < 10, 1 / np.log2(better + 2), 0)
-    assert 100 * float(gains.mean()) == pytest.approx(95.31, abs=0.05)
+    score = evaluate("cmteb-stsb", chinese, data=shared / "data")
+    assert score.value == pytest.approx(76.73, abs=0.05)

@@ -442,7 +442,7 @@ def test_rerankers_and_m3_go_before_bulk_too(
             (reranker.ascore([("q", text) for text in texts(1500)]), lambda: reranker.arank("q", ["a", "b"])),
             (m3.aencode(texts(1500), colbert=True), lambda: m3.aencode(["a"])),
         ):
-            task = asyncio.ensure_future(bulk)  # type: ignore[arg-type]
+            task = asyncio.ensure_future(bulk)
             shapes.clear()
             await asyncio.to_thread(wait_until, lambda: len(shapes) >= 4)
             before = len(shapes)

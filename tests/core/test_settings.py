@@ -78,7 +78,7 @@ def test_numbers_of_numpy_are_numbers(tiny_embedder: Path) -> None:
 )
 def test_an_argument_of_another_library_is_named_as_it_is_called_here(name: str, message: str) -> None:
     with pytest.raises(InputTypeError, match=f"^Embedder takes no argument '{name}'; .*{message}") as caught:
-        Embedder("BAAI/bge-small-en-v1.5", **{name: 1})
+        Embedder("BAAI/bge-small-en-v1.5", **{name: 1})  # type: ignore[arg-type]
     assert isinstance(caught.value, TypeError)
 
 
@@ -93,7 +93,7 @@ def test_an_argument_of_another_library_is_named_as_it_is_called_here(name: str,
 )
 def test_signature_and_help_show_every_setting_with_its_default(noun: Any, kind: Any) -> None:
     parameters = inspect.signature(noun).parameters
-    text = (noun.__init__ if inspect.isclass(noun) else noun).__doc__
+    text = str((noun.__init__ if inspect.isclass(noun) else noun).__doc__)
     for name, setting in settings_of(kind).items():
         assert parameters[name].default == setting.default
         assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY

@@ -84,26 +84,6 @@ def test_all_settings_reach_the_core(case: Case, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "kind"),
-    [
-        ("precision", "fp8", InputValueError),
-        ("max_length", "512", InputValueError),
-        ("token_budget", 0, InputValueError),
-        ("providers", 5, InputTypeError),
-        ("sources", "hub", InputTypeError),
-        ("cache_dir", 3, InputTypeError),
-        ("truncate", None, InputValueError),
-        ("progress_bar", "yes", InputValueError),
-    ],
-)
-def test_bad_settings_are_refused_by_the_constructor_and_by_name(
-    case: Case, name: str, value: object, kind: type[Exception]
-) -> None:
-    with pytest.raises(kind, match=rf"^{name} must be "):
-        case.kind("some-model", **{name: value})
-
-
-@pytest.mark.parametrize(
     ("kind", "name", "value"),
     [
         (BGETextEmbedder, "normalize_embeddings", 1),
@@ -132,29 +112,6 @@ def test_a_model_that_no_yaml_could_name_is_refused(case: Case) -> None:
         case.kind(None)
     with pytest.raises(InputTypeError, match=r"^model must be .*add_model"):
         case.kind(ModelSpec(name="acme/tuned", dimension=32, query_instruction=""))
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("treads", "did you mean 'threads'?"),
-        ("device", "it is called 'providers' here"),
-        ("batch_size", "it is called 'token_budget' here"),
-        ("model_name", "it is called 'model' here"),
-        ("model_kwargs", "arguments of their own here"),
-        ("encode_kwargs", "arguments of their own here"),
-        ("token", "HF_TOKEN"),
-        ("trust_remote_code", "leave it out"),
-        ("local_files_only", "it is called 'sources' here"),
-        ("parallel", "it is called 'threads' here"),
-        ("show_progress", "it is called 'progress_bar' here"),
-        ("backend", "leave it out"),
-        ("truncate_dim", "leave it out"),
-    ],
-)
-def test_an_argument_of_another_component_is_named_as_it_is_called_here(case: Case, name: str, message: str) -> None:
-    with pytest.raises(InputTypeError, match=rf"^{case.kind.__name__} takes no argument '{name}'; .*{message}"):
-        case.kind("some-model", **{name: 1})
 
 
 @pytest.mark.parametrize(

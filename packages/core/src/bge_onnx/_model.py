@@ -1,158 +1,27 @@
-"""What every noun shares: opening a model, and the life of an open one."""
+"""What every noun shares: the life of an open model."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
-from bge_onnx._catalogue.registry import resolve_model
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
-from bge_onnx._repository.files import ModelFiles
-from bge_onnx._repository.search import fetch
+from bge_onnx._catalogue.spec import ModelSpec
+from bge_onnx._opening import HasOpened, Opened, find, open_model
+from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
-from bge_onnx._runtime.device import Device
-from bge_onnx._runtime.engine import Engine, EngineSpec, engine
 from bge_onnx._runtime.lazy import Lazy
-from bge_onnx._runtime.session import SessionSpec
 from bge_onnx._setting import changed
-from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
-from bge_onnx.errors import InputValueError
+from bge_onnx._text.counting import CountsTokens
+from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx.settings import EngineSettings, ModelName
-
-# The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
-_SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a user means by a model: its spec with the user's own settings applied, and the folder, if it is one."""
-
-    spec: ModelSpec
-    folder: Path | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """A model that is ready to compute.
-
-    Attributes:
-        found: What it is.
-        files: Its verified files.
-        limit: The longest input in tokens, special tokens included.
-        token_budget: The most padded tokens in a batch.
-        tokenizer: Shared with every other model that reads with the same file.
-        graph: What was done to the published graph, for people.
-        arithmetic: What the graph's answers depend on beside the files, for fingerprints.
-        engine: Shared with every other model opened with the same settings.
-    """
-
-    found: Found
-    files: ModelFiles
-    limit: int
-    token_budget: int
-    tokenizer: TextTokenizer
-    graph: str
-    arithmetic: str
-    engine: Engine
-
-    def fingerprint(self, identity: Mapping[str, Any]) -> str:
-        """A sha256, hexadecimal, over the digests of the files and everything else that changes an answer."""
-        spec = self.found.spec
-        parts = {
-            "files": dict(sorted(self.files.digests.items())),
-            "precision": self.arithmetic,
-            "limit": self.limit,
-            "pooling": spec.pooling,
-            "instructions": [spec.query_instruction, spec.passage_instruction],
-            "settings": dict(identity),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-class HasOpened(Protocol):
-    """Whatever a noun is made of once it is open."""
-
-    @property
-    def model(self) -> Opened:
-        """The open model."""
-        ...
-
 
 O = TypeVar("O", bound=HasOpened)  # noqa: E741
 
 
-def find(
-    model: ModelName | Found, *, task: Task, pooling: Pooling | None = None, query_instruction: str | None = None
-) -> Found:
-    """Find out what a user means, unless that is known already; see `resolve_model` for the errors."""
-    if isinstance(model, Found):
-        return model
-    return Found(*resolve_model(model, task=task, pooling=pooling, query_instruction=query_instruction))
-
-
-def open_model(found: Found, settings: EngineSettings, *, answer: Answer, default_length: int | None = None) -> Opened:
-    """Fetch a model's files and open its engine.
-
-    Args:
-        found: The model.
-        settings: The user's, complete.
-        answer: What the graph must deliver.
-        default_length: The limit in tokens where the user sets none; None for the model's own.
-    """
-    spec = found.spec
-    device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
-    limit = _limit(spec, settings["max_length"], default_length)
-    precision = settings["precision"]
-    cache = None if settings["cache_dir"] is None else Path(settings["cache_dir"]).expanduser()
-    files = fetch(
-        spec,
-        "fp32" if precision == "int8" else precision,
-        folder=found.folder,
-        cache_dir=cache,
-        sources=settings["sources"],
-        show_progress=settings["show_progress"],
-    )
-    if spec.pooling == "mean" and answer == "vector":
-        answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
-    graph = prepare_graph(files, answer=answer, precision=precision, cache_dir=cache, on_cpu=device.is_cpu)
-    stat = graph.path.stat()
-    session = SessionSpec(
-        path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
-    )
-    return Opened(
-        found=found,
-        files=files,
-        limit=limit,
-        token_budget=settings["token_budget"] or device.token_budget,
-        tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
-        graph=graph.note,
-        arithmetic=arithmetic(answer, precision),
-        engine=engine(EngineSpec(session=session, device=device)),
-    )
-
-
-def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
-    if asked is None:
-        return min(spec.max_tokens, default or spec.max_tokens)
-    if asked > spec.max_tokens:
-        msg = f"max_length={asked} exceeds the {spec.max_tokens} tokens that {spec.name} reads; pass less, or leave it"
-        raise InputValueError(msg)
-    shortest = _SHORTEST[spec.task]
-    if asked < shortest:
-        msg = f"max_length={asked} leaves no room for a text beside the special tokens; pass at least {shortest}"
-        raise InputValueError(msg)
-    return asked
-
-
-class Model(Generic[O]):
+class Model(CountsTokens, Generic[O]):
     """A model with its identity, its life cycle and its way into other processes.
 
     Constructors open the model. Unpickled objects open it at first use, so that a worker process raises what goes wrong
@@ -162,7 +31,7 @@ class Model(Generic[O]):
     _settings_kind: ClassVar[type[Mapping[str, Any]]] = EngineSettings
 
     def __init__(
-        self, model: ModelName | Found, settings: Mapping[str, Any], open_parts: Callable[[Any, Any], O]
+        self, model: ModelName | Located, settings: Mapping[str, Any], open_parts: Callable[[Any, Any], O]
     ) -> None:
         """Open a model.
 
@@ -174,12 +43,14 @@ class Model(Generic[O]):
         self._settings = dict(settings)
         self._open_parts = open_parts
         self._lazy = Lazy(partial(open_parts, model, self._settings))
-        opened = self._lazy.get().model
-        self._found = opened.found
+        found = self._lazy.get().model.found
+        self._spec = found.spec
+        self._origins = dict(found.origins)
+        self._reference: ModelName = found.spec if found.folder is None else str(found.folder)
         self._owner = self._new_owner()
 
     def _new_owner(self) -> Owner:
-        return Owner(f"this {type(self).__name__} of {self._found.spec.name}")
+        return Owner(f"this {type(self).__name__} of {self._spec.name}")
 
     @property
     def _parts(self) -> O:
@@ -189,12 +60,13 @@ class Model(Generic[O]):
     @property
     def spec(self) -> ModelSpec:
         """What the model is: instructions, pooling, limits, licence."""
-        return self._found.spec
+        return self._spec
 
     @property
     def source(self) -> str:
-        """Where the weights came from."""
-        return self._parts.model.files.source
+        """Where the weights came from, and why these where there were several."""
+        files = self._parts.model.found.files
+        return f"{files.source}: {files.why}" if files.why else files.source
 
     @property
     def graph(self) -> str:
@@ -223,9 +95,18 @@ class Model(Generic[O]):
         return self._parts.model.fingerprint(self._identity)
 
     @property
+    def _tokenizer(self) -> TextTokenizer:
+        return self._parts.model.tokenizer
+
+    @property
     def _identity(self) -> Mapping[str, Any]:
         """What beyond files, limit and spec changes an answer."""
         return {}
+
+    @property
+    def _of_long_texts(self) -> Mapping[str, Any]:
+        """What the treatment of texts over the limit adds to the identity."""
+        return {"truncate": "window"} if self._settings.get("truncate") == "window" else {}
 
     def close(self) -> None:
         """Let go of the model; its memory returns when nobody else uses it. Closing twice is fine.
@@ -233,7 +114,7 @@ class Model(Generic[O]):
         Calls that are under way raise `ClosedError`; what has not begun is not computed.
         """
         self._owner.close()
-        self._lazy = Lazy(self._lazy.make)
+        self._lazy = Lazy(partial(self._open_parts, self._reference, self._settings))
 
     def __enter__(self) -> Self:
         return self
@@ -244,8 +125,11 @@ class Model(Generic[O]):
         self.close()
 
     def __repr__(self) -> str:
+        """What differs from the defaults, and who answered what a vector depends on where it was not the catalogue."""
         shown = "".join(f", {name}={value!r}" for name, value in changed(self._settings_kind, self._settings).items())
-        return f"{type(self).__name__}({self._found.spec.name!r}{shown})"
+        told = [f"{what} by {who}" for what, who in self._origins.items() if who not in ("catalogue", "argument")]
+        behind = f"  # {', '.join(told)}" if told else ""
+        return f"{type(self).__name__}({self._spec.name!r}{shown}){behind}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return copy.copy(self)
@@ -261,8 +145,8 @@ class Model(Generic[O]):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lazy = Lazy(partial(self._open_parts, self._found, self._settings))
+        self._lazy = Lazy(partial(self._open_parts, self._reference, self._settings))
         self._owner = self._new_owner()
 
 
-__all__ = ["Found", "HasOpened", "Model", "Opened", "find", "open_model"]
+__all__ = ["HasOpened", "Model", "Opened", "find", "open_model"]

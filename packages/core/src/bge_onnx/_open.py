@@ -22,7 +22,7 @@ def open_embedder(model: ModelName, **settings: Unpack[OpenSettings]) -> Embedde
         BGEError: See `Embedder`.
     """
     given = complete(OpenSettings, settings, owner="open_embedder")
-    found = find(model, task="embedding", pooling=given["pooling"], query_instruction=given["query_instruction"])
+    found = find(model, given, task="embedding", pooling=given["pooling"], query_instruction=given["query_instruction"])
     spec = found.spec
     intended = not spec.query_instruction and not spec.passage_instruction and spec.pooling == "cls"
     if "lexical" in spec.heads and intended and given["normalize"]:

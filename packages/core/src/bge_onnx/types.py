@@ -21,18 +21,24 @@ from bge_onnx._catalogue.spec import (
 )
 from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vectors
 from bge_onnx._heads.vectors import FloatArray, RankedPassage
+from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
 from bge_onnx._runtime.device import Provider
+from bge_onnx._runtime.windowed import WindowVectors
+from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import PairTruncation
 from bge_onnx._text.truncation import Truncate
+from bge_onnx._text.windows import Window
 from bge_onnx.settings import ModelName
 
 __all__ = [
+    "CountsTokens",
     "EmbedderLike",
     "FileRole",
     "FileSpec",
     "FloatArray",
     "Head",
     "LexicalWeights",
+    "Listing",
     "M3Output",
     "M3Scores",
     "M3Vectors",
@@ -44,10 +50,14 @@ __all__ = [
     "Precision",
     "Provider",
     "RankedPassage",
+    "RemoteFile",
+    "Repository",
     "RerankerLike",
     "Task",
     "Truncate",
     "WeightsSpec",
+    "Window",
+    "WindowVectors",
 ]
 
 

@@ -57,6 +57,15 @@ class ModelSettings(BaseModel):
     def _open(self) -> object:
         """The model, opened with the settings."""
 
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens, to be a text splitter's `length_function`.
+
+        The model's limit includes the special tokens, two for BGE's models and four around a pair; `BGETextSplitter`
+        leaves them room.
+        """
+        tokens: int = self._engine.count_tokens([text], special_tokens=False)[0]
+        return tokens
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy that shares the open model, or a newly checked and opened one where settings are updated."""
         if not update:

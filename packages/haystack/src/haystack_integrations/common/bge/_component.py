@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from bge_onnx import checks
 from bge_onnx.settings import check_settings, settings_of
+from bge_onnx.types import CountsTokens
 from haystack_integrations.common.bge._on_demand import OnDemand
 
-ModelT = TypeVar("ModelT")
+ModelT = TypeVar("ModelT", bound=CountsTokens)
 
 # What Haystack's components call some settings, and arguments of their peers.
 EMBEDDER_NAMES: Mapping[str, str] = {"show_progress": "progress_bar", "normalize": "normalize_embeddings"}
@@ -75,6 +76,10 @@ class ModelComponent(Generic[ModelT]):
     def close(self) -> None:
         """Let go of the model; its memory returns when no other component uses it. The next run opens it again."""
         self._opened.let_go()
+
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens. The limit includes these: two around a text, four in a pair."""
+        return self._opened.get(self._open).count_tokens([text], special_tokens=False)[0]
 
     def _open(self) -> ModelT:
         raise NotImplementedError

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
-from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, create_model
+from llama_index.core.bridge.pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from llama_index.core.callbacks import CallbackManager
 
 from bge_onnx import checks
@@ -23,6 +24,9 @@ from bge_onnx.settings import (
     fields_of,
     settings_of,
 )
+
+# A path is kept as a str, so that a dump is JSON.
+Location: TypeAlias = Annotated[str, BeforeValidator(lambda value: os.fspath(value) if value is not None else value)]
 
 # An index embeds so many nodes before its store asks for the sparse vectors of the first of them.
 REMEMBERED = 2048

@@ -6,6 +6,7 @@ from haystack_integrations.components.embedders.bge.document_embedder import BGE
 from haystack_integrations.components.embedders.bge.hybrid_document_embedder import BGEHybridDocumentEmbedder
 from haystack_integrations.components.embedders.bge.sparse_document_embedder import BGESparseDocumentEmbedder
 from haystack_integrations.components.embedders.bge.sparse_text_embedder import BGESparseTextEmbedder
+from haystack_integrations.components.embedders.bge.stored import stored_vectors
 from haystack_integrations.components.embedders.bge.text_embedder import BGETextEmbedder
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "BGESparseDocumentEmbedder",
     "BGESparseTextEmbedder",
     "BGETextEmbedder",
+    "stored_vectors",
 ]

@@ -74,14 +74,15 @@ class BGERanker(RerankerFields, ModelComponent[Reranker]):
             score_threshold: Overrides the constructor's.
 
         Returns:
-            `documents`: copies with their new `score`, by falling relevance; equal ones keep their order.
+            `documents`: copies with their new `score`, by falling relevance; equal ones keep their order. With
+            `truncate="window"`, `meta["relevance_span"]` says which part of a long document that is the score of.
 
         Raises:
             InputTypeError: `query` is not a str, or `documents` not a list of Documents.
             InputValueError: `top_k` is less than 1, or `score_threshold` is not a number.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
-        check_run(top_k, scale_score, score_threshold)
+        check_run(top_k, score_threshold, scale_score)
         texts = self._texts(query, documents)
         ranking = self._opened.get(self._open).rank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
@@ -96,7 +97,7 @@ class BGERanker(RerankerFields, ModelComponent[Reranker]):
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
         """`run` off the event loop."""
-        check_run(top_k, scale_score, score_threshold)
+        check_run(top_k, score_threshold, scale_score)
         texts = self._texts(query, documents)
         reranker = await self._opened.aget(self._open)
         ranking = await reranker.arank(query, texts)
@@ -126,7 +127,8 @@ class BGERanker(RerankerFields, ModelComponent[Reranker]):
                 break
             document = documents[passage.index]
             if document.id not in best:
-                best[document.id] = replace(document, score=score)
+                span = {} if passage.span is None else {"relevance_span": list(passage.span)}
+                best[document.id] = replace(document, score=score, meta={**document.meta, **span})
         return list(best.values())
 
     def _open(self) -> Reranker:

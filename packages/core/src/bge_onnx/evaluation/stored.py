@@ -1,0 +1,254 @@
+"""Texts with their vectors, read from where indexes are kept: Qdrant, Parquet, `.npy` files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bge_onnx.errors import InputValueError
+from bge_onnx.evaluation._needed import needed
+from bge_onnx.types import FloatArray
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+__all__ = ["Stored", "read_npy", "read_parquet", "read_qdrant", "read_stored"]
+
+# Enough to find texts of all kinds in; `check_index` compares a sample of them.
+LIMIT = 2048
+_PAGE = 256
+# Where frameworks keep the text: LangChain, Haystack, LlamaIndex's older stores and everybody else.
+_TEXT_FIELDS = ("page_content", "content", "text", "document", "chunk")
+_VECTOR_FIELDS = ("embedding", "vector", "embeddings", "vectors")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """Texts and what is stored for them.
+
+    Attributes:
+        texts: n texts.
+        vectors: Shape (n, dim), float32.
+    """
+
+    texts: list[str]
+    vectors: FloatArray
+
+
+def read_stored(
+    source: str | PathLike[str],
+    *,
+    texts: str | PathLike[str] | None = None,
+    collection: str | None = None,
+    text_field: str | None = None,
+    vector_field: str | None = None,
+    limit: int = LIMIT,
+) -> Stored:
+    """Read from wherever `source` is: an address or a folder of Qdrant, a `.parquet` or a `.npy` file.
+
+    Args:
+        source: URL, folder or file.
+        texts: For `.npy`: the texts, one a line, or JSON lines.
+        collection: For Qdrant: which one; None for the only one.
+        text_field: Column, payload key or JSON key of the text; None for one of the usual names.
+        vector_field: Column or named vector; None for the only one, or one of the usual names.
+        limit: The most entries to read.
+
+    Raises:
+        InputValueError: The source is none of these, or a field cannot be told.
+        ImportError: qdrant-client or pyarrow is not installed.
+    """
+    name = str(source)
+    if name.startswith(("http://", "https://")) or Path(name).is_dir():
+        return read_qdrant(name, collection=collection, text_field=text_field, vector_field=vector_field, limit=limit)
+    if name.endswith(".parquet"):
+        return read_parquet(name, text_field=text_field, vector_field=vector_field, limit=limit)
+    if name.endswith(".npy"):
+        if texts is None:
+            msg = f"{name} holds vectors alone; pass the file of their texts too, one a line or JSON lines"
+            raise InputValueError(msg)
+        return read_npy(name, texts, text_field=text_field, limit=limit)
+    msg = f"{name!r} is no index this can read; pass a URL or folder of Qdrant, a .parquet or a .npy file that exists"
+    raise InputValueError(msg)
+
+
+def read_npy(
+    vectors: str | PathLike[str], texts: str | PathLike[str], *, text_field: str | None = None, limit: int = LIMIT
+) -> Stored:
+    """Read a `.npy` file and the texts beside it.
+
+    Args:
+        vectors: Shape (n, dim).
+        texts: n lines, or n JSON objects or strings, one a line, if the name ends in `.jsonl`.
+        text_field: JSON key of the text; None for one of the usual names.
+        limit: The most entries to read, spread evenly.
+
+    Raises:
+        InputValueError: There are not as many texts as vectors, or a line has no text.
+    """
+    values = np.load(vectors, mmap_mode="r", allow_pickle=False)
+    lines = _lines(Path(texts), text_field)
+    if values.ndim != 2 or len(lines) != len(values):
+        msg = f"{vectors} has the shape {values.shape} and {texts} holds {len(lines)} texts; both must be in step"
+        raise InputValueError(msg)
+    rows = range(len(lines)) if len(lines) <= limit else _runs(len(lines), limit)
+    return Stored([lines[row] for row in rows], np.asarray(values[list(rows)], dtype=np.float32))
+
+
+def read_parquet(
+    path: str | PathLike[str], *, text_field: str | None = None, vector_field: str | None = None, limit: int = LIMIT
+) -> Stored:
+    """Read the first rows of a Parquet file with a column of texts and one of vectors.
+
+    Raises:
+        InputValueError: A column cannot be told.
+        ImportError: pyarrow is not installed.
+    """
+    parquet = needed("pyarrow.parquet", what="reading Parquet", install="pyarrow")
+    with parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        text = _chosen(text_field, names, _TEXT_FIELDS, what="text_field", where=str(path))
+        vector = _chosen(vector_field, names, _VECTOR_FIELDS, what="vector_field", where=str(path))
+        rows = (row for batch in file.iter_batches(_PAGE, columns=[text, vector]) for row in batch.to_pylist())
+        return _stored((row[text], row[vector]) for row in islice(rows, limit))
+
+
+def read_qdrant(
+    place: str | PathLike[str] | QdrantClient,
+    *,
+    collection: str | None = None,
+    text_field: str | None = None,
+    vector_field: str | None = None,
+    limit: int = LIMIT,
+) -> Stored:
+    """Read the first points of a Qdrant collection.
+
+    What LlamaIndex stores is put together as it embeds it, metadata first.
+
+    Args:
+        place: URL of a server, folder of an embedded storage, or an open client.
+        collection: Which one; None for the only one.
+        text_field: Payload key of the text; None for one of the usual names.
+        vector_field: Named vector; None for the only dense one.
+        limit: The most points to read.
+
+    Raises:
+        InputValueError: The collection, the text or the vector cannot be told.
+        ImportError: qdrant-client is not installed.
+    """
+    if not isinstance(place, str | PathLike):
+        return _read_client(place, collection, text_field, vector_field, limit)
+    name = str(place)
+    kind: type[QdrantClient] = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"').QdrantClient
+    client = kind(url=name) if "://" in name else kind(path=name)
+    try:
+        return _read_client(client, collection, text_field, vector_field, limit)
+    finally:
+        client.close()
+
+
+def _read_client(
+    client: QdrantClient, collection: str | None, text_field: str | None, vector_field: str | None, limit: int
+) -> Stored:
+    names = [known.name for known in client.get_collections().collections]
+    collection = names[0] if collection is None and len(names) == 1 else collection
+    if collection not in names:
+        msg = f"collection must be one of {', '.join(map(repr, names)) or 'none (there is none)'}, got {collection!r}"
+        raise InputValueError(msg)
+    return _stored(islice(_points(client, collection, text_field, vector_field), limit))
+
+
+def _points(
+    client: QdrantClient, collection: str, text_field: str | None, vector_field: str | None
+) -> Iterator[tuple[object, object]]:
+    offset = None
+    while True:
+        points, offset = client.scroll(collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=True)
+        for point in points:
+            yield _payload_text(point.payload or {}, text_field), _point_vector(point.vector, vector_field)
+        if offset is None:
+            return
+
+
+def _payload_text(payload: Mapping[str, Any], field: str | None) -> object:
+    if field is None and "_node_content" in payload:
+        return _llama_index_text(json.loads(payload["_node_content"]))
+    return payload[_chosen(field, list(payload), _TEXT_FIELDS, what="text_field", where="the payload")]
+
+
+def _llama_index_text(node: Mapping[str, Any]) -> str:
+    """A node's text as LlamaIndex embeds it: `TextNode.get_content(MetadataMode.EMBED)`."""
+    hidden = set(node.get("excluded_embed_metadata_keys", ()))
+    template = node.get("metadata_template", "{key}: {value}")
+    shown = [
+        template.format(key=key, value=value) for key, value in node.get("metadata", {}).items() if key not in hidden
+    ]
+    text = str(node.get("text", ""))
+    if not shown:
+        return text
+    metadata = str(node.get("metadata_separator", "\n")).join(shown)
+    whole: str = node.get("text_template", "{metadata_str}\n\n{content}").format(content=text, metadata_str=metadata)
+    return whole.strip()
+
+
+def _point_vector(vector: object, field: str | None) -> object:
+    if not isinstance(vector, Mapping):
+        return vector
+    dense = [name for name, value in vector.items() if isinstance(value, list)]
+    if field is None and len(dense) == 1:
+        return vector[dense[0]]
+    if field not in dense:
+        msg = f"vector_field must be one of {', '.join(map(repr, dense))}, got {field!r}"
+        raise InputValueError(msg)
+    return vector[field]
+
+
+def _stored(entries: Iterable[tuple[object, object]]) -> Stored:
+    """The entries that have a text and a vector."""
+    whole = [(text, vector) for text, vector in entries if isinstance(text, str) and vector is not None]
+    if not whole:
+        msg = "no entry holds both a text and a vector"
+        raise InputValueError(msg)
+    texts, vectors = zip(*whole, strict=True)
+    return Stored(list(texts), np.asarray(vectors, dtype=np.float32))
+
+
+def _lines(path: Path, field: str | None) -> list[str]:
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    if path.suffix != ".jsonl":
+        return lines
+    return [_json_text(json.loads(line), field, place) for place, line in enumerate(lines)]
+
+
+def _json_text(entry: object, field: str | None, place: int) -> str:
+    where = f"line {place + 1}"
+    found = (
+        entry
+        if not isinstance(entry, Mapping)
+        else entry[_chosen(field, list(entry), _TEXT_FIELDS, what="text_field", where=where)]
+    )
+    if not isinstance(found, str):
+        msg = f"{where} must hold a str as its text, got {type(found).__name__}"
+        raise InputValueError(msg)
+    return found
+
+
+def _chosen(asked: str | None, names: Sequence[str], usual: Sequence[str], *, what: str, where: str) -> str:
+    known = [name for name in ([asked] if asked is not None else usual) if name in names]
+    if not known:
+        msg = f"{where} has no {asked or ' or '.join(usual)}; {what} must be one of {', '.join(map(repr, names))}"
+        raise InputValueError(msg)
+    return known[0]
+
+
+def _runs(total: int, limit: int) -> list[int]:
+    """Rows spread evenly, neighbours in pairs."""
+    starts = np.linspace(0, total - 2, limit // 2).astype(int)
+    return sorted({row for start in starts for row in (int(start), int(start) + 1)})
