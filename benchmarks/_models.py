@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 
 from _convert import bert_config, checkpoint, write_safetensors
 from _texts import Corpus, Pool, made_up_words, words_of
-from bge_onnx import WeightsError, get_model
+from bge_onnx import get_model
 from bge_onnx._repository.search import fetch
+from bge_onnx.errors import WeightsError
 from bge_onnx.testing import write_tiny_model
 
 _EMBEDDER = "BAAI/bge-small-en-v1.5"

@@ -14,6 +14,7 @@ import numpy as np
 from _texts import load_pool
 from bge_onnx import Embedder
 from bge_onnx._runtime.session import Session
+from bge_onnx._text.tokens import padded
 
 _WARMUP = 50
 
@@ -27,14 +28,14 @@ def main() -> None:
     options = parser.parse_args()
     queries = load_pool(None).queries[: options.queries]
     with Embedder(options.model, precision=options.precision) as embedder:
-        opened = embedder._opened
+        opened = embedder._parts.model
         spec = opened.engine.spec
-        bare = Session(spec.session, threads=spec.threads)._session
+        bare = Session(spec.session, spec.device, threads=spec.device.threads)._session
         names = [value.name for value in bare.get_inputs()]
         whole, inner = [], []
         for number, query in enumerate([*queries[:_WARMUP], *queries]):
             tokens = opened.tokenizer.texts([query], limit=opened.limit, instruction=embedder.spec.query_instruction)
-            feed = tokens.padded(np.zeros(1, np.int64), pad=opened.tokenizer.pad)
+            feed = padded([(tokens, np.zeros(1, np.int64))], pad=opened.tokenizer.pad)
             inputs = {name: feed[name] for name in names}
             start = time.perf_counter()
             embedder.embed_query(query)
@@ -46,7 +47,7 @@ def main() -> None:
                 inner.append(1000 * (ran - asked))
     beyond = [asked - ran for asked, ran in zip(whole, inner, strict=True)]
     print(
-        f"{len(queries)} queries, {options.precision}, {spec.threads} threads: median {median(whole):.2f} ms, "
+        f"{len(queries)} queries, {options.precision}, {spec.device.threads} threads: median {median(whole):.2f} ms, "
         f"of a bare run {median(inner):.2f} ms; the difference {median(beyond):.2f} ms, "
         f"95th percentile {quantiles(beyond, n=20)[18]:.2f} ms"
     )

@@ -19,7 +19,7 @@ from haystack.document_stores.types import DuplicatePolicy
 from haystack_integrations.components.retrievers.qdrant import QdrantEmbeddingRetriever
 from haystack_integrations.document_stores.qdrant import QdrantDocumentStore
 
-from bge_onnx import WeightsError
+from bge_onnx.errors import WeightsError
 from haystack_integrations.components.embedders.bge import BGEDocumentEmbedder, BGETextEmbedder
 from haystack_integrations.components.rankers.bge import BGERanker
 

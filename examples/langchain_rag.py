@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrou
 from langchain_core.vectorstores import VectorStoreRetriever
 from langchain_qdrant import QdrantVectorStore
 
-from bge_onnx import WeightsError
+from bge_onnx.errors import WeightsError
 from langchain_bge import BGEEmbeddings, BGEReranker
 
 PASSAGES = [

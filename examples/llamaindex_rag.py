@@ -18,7 +18,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 from qdrant_client import QdrantClient
 
-from bge_onnx import WeightsError
+from bge_onnx.errors import WeightsError
 from llama_index.embeddings.bge import BGEEmbedding
 from llama_index.postprocessor.bge import BGERerank
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from qdrant_client import QdrantClient, models
 
-from bge_onnx import LexicalWeights, M3Embedder, M3Vectors
+from bge_onnx import LexicalWeights, M3Embedder
+from bge_onnx.types import M3Vectors
 
 PASSAGES = [
     "BGE-M3 gives dense vectors, lexical weights and ColBERT vectors from one forward pass.",

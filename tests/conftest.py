@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import Embedder, WeightsError
+from bge_onnx import Embedder
 from bge_onnx._catalogue import registry as _catalog
+from bge_onnx.errors import WeightsError
 from bge_onnx.testing import write_tiny_model
 
 # Haystack reads this when it is first imported.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import Reranker, WeightsError
+from bge_onnx import Reranker
+from bge_onnx.errors import WeightsError
 
 OpenReranker = Callable[[], Reranker | None]
 

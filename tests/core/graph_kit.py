@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from bge_onnx._graph import PreparedGraph
+from bge_onnx._graph import OnnxFile, PreparedGraph, prepare
+from bge_onnx._graph.build import Rows
 
 Array = NDArray[np.float32]
 Feed = dict[str, NDArray[np.int64]]
@@ -22,9 +23,14 @@ def run_file(path: Path, feed: Feed, output: str) -> Array:
     return np.asarray(session.run([output], feed)[0])
 
 
-def open_saved(graph: PreparedGraph, folder: Path) -> ort.InferenceSession:
+def rebuild(path: Path, folder: Path, *, rows: Rows, precision: Literal["fp32", "int8"] = "fp32") -> PreparedGraph:
+    """What `prepare` makes of an ONNX file, in a new folder."""
     folder.mkdir()
-    return ort.InferenceSession(graph.save(folder), providers=["CPUExecutionProvider"])
+    return prepare(OnnxFile(path), folder, rows=rows, precision=precision)
+
+
+def open_rebuilt(graph: PreparedGraph) -> ort.InferenceSession:
+    return ort.InferenceSession(graph.path, providers=["CPUExecutionProvider"])
 
 
 def random_feed(path: Path, shape: tuple[int, int], *, seed: int = 1) -> Feed:

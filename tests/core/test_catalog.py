@@ -1,24 +1,20 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bge_onnx import (
-    InputTypeError,
-    InputValueError,
-    ModelSpec,
-    UnknownModelError,
-    UnsuitableModelError,
-    add_model,
-    get_model,
-    list_models,
-)
-from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx import ModelSpec, add_model, get_model, list_models
+from bge_onnx._catalogue import registry as _catalog
+from bge_onnx._catalogue.resolve import resolve_model
 from bge_onnx._catalogue.spec import FileSpec, Task, WeightsSpec
+from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
 
 _EN = b"Represent this sentence for searching relevant passages: "
 _ZH = "为这个句子生成表示以用于检索相关文章".encode() + b"\xef\xbc\x9a"  # the full-width colon, U+FF1A
@@ -33,10 +29,14 @@ _DIMENSIONS = {"small-en": 384, "base-en": 768, "large-en": 1024, "small-zh": 51
 _NO_INSTRUCTION = [
     "BAAI/bge-large-zh-noinstruct",
     "BAAI/bge-m3",
+    "BAAI/bge-m3-unsupervised",
+    "BAAI/bge-m3-retromae",
+    "shibing624/text2vec-bge-large-chinese",
     "avsolatorio/GIST-small-Embedding-v0",
     "avsolatorio/GIST-base-Embedding-v0",
     "avsolatorio/GIST-large-Embedding-v0",
 ]
+_TEXT2VEC = "shibing624/text2vec-bge-large-chinese"
 _RERANKERS = {"BAAI/bge-reranker-base": 512, "BAAI/bge-reranker-large": 512, "BAAI/bge-reranker-v2-m3": 8192}
 
 
@@ -72,7 +72,18 @@ class TestFacts:
     def test_heads_tell_m3_and_rerankers(self) -> None:
         assert get_model("bge-m3").heads == ("dense", "lexical", "colbert")
         assert {spec.heads for spec in list_models(task="reranking")} == {("logit",)}
-        assert {spec.pooling for spec in list_models()} == {"cls"}
+
+    def test_one_model_averages_its_tokens(self) -> None:
+        mean = {spec.name for spec in list_models() if spec.pooling == "mean"}
+        assert mean == {"shibing624/text2vec-bge-large-chinese"}
+
+    @pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.name)
+    def test_fp32_is_that_of_the_authors(self, spec: ModelSpec) -> None:
+        fp32 = spec.weights[0]
+        owner = spec.name.partition("/")[0]
+        assert fp32.repository.startswith(f"{owner}/")
+        unpinned = {"BAAI/bge-large-zh-noinstruct", "BAAI/llm-embedder", "BAAI/bge-m3-retromae", _TEXT2VEC}
+        assert len(fp32.revision) == 40 or spec.name in unpinned
 
     def test_m3_names_its_external_data_and_head_files(self) -> None:
         files = {file.path: file for file in get_model("bge-m3").weights[0].files}
@@ -80,7 +91,7 @@ class TestFacts:
         assert {"onnx/Constant_7_attr__value", "sparse_linear.pt", "colbert_linear.pt"} <= set(files)
 
     def test_licences(self) -> None:
-        assert {spec.name for spec in list_models() if spec.license != "MIT"} == {"BAAI/bge-reranker-v2-m3"}
+        assert {spec.name for spec in list_models() if spec.license != "MIT"} == {"BAAI/bge-reranker-v2-m3", _TEXT2VEC}
 
     @pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.name)
     def test_every_entry_is_one_that_a_user_could_add(self, spec: ModelSpec) -> None:
@@ -127,7 +138,20 @@ class TestNames:
         with pytest.raises(UnknownModelError, match="no model named 'acme/none'"):
             resolve_model("acme/none", task="embedding")
 
-    @pytest.mark.parametrize("name", ["./nowhere", "/no/where", "~/nowhere-at-all", "a/b/c", "..\\nowhere", "C:\\no"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "./nowhere",
+            "/no/where",
+            "~/nowhere-at-all",
+            "a/b/c",
+            "..\\nowhere",
+            "C:\\no",
+            "~nosuchuser/x",
+            "/" + "x" * 300,
+            "/a\0b",
+        ],
+    )
     def test_a_path_that_does_not_exist_is_said_to_be_missing(self, name: str) -> None:
         with pytest.raises(UnknownModelError, match="does not exist"):
             resolve_model(name, task="embedding")
@@ -159,6 +183,10 @@ class TestNames:
             resolve_model(name, task=task)
 
 
+def _weights(**change: Any) -> WeightsSpec:
+    return WeightsSpec(**{"precision": "fp32", "repository": "acme/x", "revision": "main", **change})
+
+
 class TestUsersEntries:
     def test_an_added_model_is_found_by_name_and_listed(self) -> None:
         spec = add_model(ModelSpec(name="acme/bge-legal", dimension=384, query_instruction="Find the law: "))
@@ -185,6 +213,20 @@ class TestUsersEntries:
             thread.join()
         assert {spec.name for spec in specs} <= {spec.name for spec in list_models()}
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent(self) -> None:
+        with _catalog._registry.lock:  # as another thread of the parent holds it at the moment of the fork
+            child = os.fork()
+            if child == 0:
+                get_model("bge-m3")
+                os._exit(7)
+            deadline = time.monotonic() + 20
+            while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+                if time.monotonic() > deadline:
+                    os.kill(child, signal.SIGKILL)
+                time.sleep(0.01)
+        assert os.waitstatus_to_exitcode(ended[1]) == 7
+
     def test_an_unknown_task_is_refused(self) -> None:
         with pytest.raises(InputValueError, match="'embedding', 'reranking'"):
             list_models(task="chat")  # type: ignore[arg-type]
@@ -198,6 +240,15 @@ class TestUsersEntries:
         [
             ({"name": "a/b/c"}, "name must"),
             ({"name": "../x"}, "name must"),
+            ({"name": "acme--legal"}, "name must"),
+            ({"name": "."}, "name must"),
+            ({"name": "x" * 97}, "name must"),
+            ({"max_tokens": True}, "max_tokens"),
+            ({"heads": [{}]}, "heads"),
+            ({"weights": None}, "weights must be a tuple"),
+            ({"weights": (_weights(repository="a/b/c"),)}, "repository must look like 'owner/name'"),
+            ({"weights": (_weights(revision=None),)}, "revision must be a branch, tag or commit, got None"),
+            ({"weights": (_weights(revision="a..b"),)}, "revision must be"),
             ({"dimension": 0}, "dimension"),
             ({"pooling": "max"}, "pooling"),
             ({"task": "chat"}, "task"),

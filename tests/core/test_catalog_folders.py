@@ -1,22 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bge_onnx import (
-    AmbiguousModelError,
-    Embedder,
-    ModelSpec,
-    Reranker,
-    UnsuitableModelError,
-    add_model,
-    get_model,
-)
-from bge_onnx._catalogue.registry import resolve_model
+from bge_onnx import Embedder, ModelSpec, Reranker, add_model, get_model
+from bge_onnx._catalogue.resolve import resolve_model
+from bge_onnx.errors import AmbiguousModelError, UnknownModelError, UnsuitableModelError
 
 _BERT = {"model_type": "bert", "hidden_size": 384, "max_position_embeddings": 512, "architectures": ["BertModel"]}
 _XLMR = {
@@ -61,25 +55,73 @@ class TestFoldersWithAName:
             ("GIST-small-Embedding-v0", "avsolatorio/GIST-small-Embedding-v0"),
         ],
     )
-    def test_a_name_in_the_path_tells(self, tmp_path: Path, path: str, name: str) -> None:
+    def test_it_answers_what_is_open(self, tmp_path: Path, path: str, name: str) -> None:
         folder = _folder(tmp_path / path, config=_BERT)
-        assert resolve_model(folder, task="embedding") == (get_model(name), folder)
+        spec, found = resolve_model(folder, task="embedding")
+        assert found == folder
+        assert (spec.pooling, spec.query_instruction) == ("cls", get_model(name).query_instruction)
+
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("bge-small-en-v1.5-finetuned", "bge-small-en-v1.5-finetuned"),
+            ("models--BAAI--bge-small-en-v1.5/snapshots/5c38ec7c", "BAAI/bge-small-en-v1.5"),
+        ],
+    )
+    def test_it_calls_itself_by_its_own_name(self, tmp_path: Path, path: str, name: str) -> None:
+        assert resolve_model(_folder(tmp_path / path, config=_BERT), task="embedding")[0].name == name
+
+    def test_its_own_limit_counts(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "bge-small-en-v1.5-ft", config=_BERT, sentence_bert_config={"max_seq_length": 128})
+        assert resolve_model(folder, task="embedding")[0].max_tokens == 128
+
+    @pytest.mark.parametrize(
+        "path", ["bge-small-en-v1.5-vs-minilm/models/all-MiniLM-L12-v2", "bge-small-en-v1.5/snapshots/x", "bge-m3/mine"]
+    )
+    def test_its_ancestors_say_nothing(self, tmp_path: Path, path: str) -> None:
+        with pytest.raises(AmbiguousModelError, match="query_instruction="):
+            resolve_model(_folder(tmp_path / path, config=_BERT, pooling=_CLS), task="embedding")
+
+    def test_a_name_that_its_own_pooling_contradicts_says_nothing(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "bge-small-en-v1.5-averaged", config=_BERT, pooling=_MEAN)
+        with pytest.raises(AmbiguousModelError, match="query_instruction="):
+            resolve_model(folder, task="embedding")
+
+    def test_the_folder_of_a_hub_cache_opens_its_one_snapshot_or_names_them(self, tmp_path: Path) -> None:
+        kept = tmp_path / "models--acme--legal-embed"
+        (kept / "snapshots").mkdir(parents=True)
+        with pytest.raises(UnknownModelError, match="holds no snapshot"):
+            resolve_model(kept, task="embedding")
+        folder = _folder(kept / "snapshots" / ("a" * 40), config=_BERT, pooling=_CLS, st=_PROMPTS)
+        spec, found = resolve_model(kept, task="embedding")
+        assert (spec.name, found) == ("acme/legal-embed", folder)
+        _folder(kept / "snapshots" / ("b" * 40), config=_BERT)
+        with pytest.raises(UnknownModelError, match=f"2 snapshots.*{'a' * 40}"):
+            resolve_model(kept, task="embedding")
 
     def test_the_longest_name_wins(self, tmp_path: Path) -> None:
         folder = _folder(tmp_path / "bge-large-zh-noinstruct", config={**_BERT, "hidden_size": 1024})
         assert resolve_model(folder, task="embedding")[0].query_instruction == ""
 
     def test_a_folder_of_weights_alone_is_known_by_its_name(self, tmp_path: Path) -> None:
-        assert resolve_model(str(_folder(tmp_path / "bge-m3")), task="embedding")[0].name == "BAAI/bge-m3"
+        spec = resolve_model(str(_folder(tmp_path / "bge-m3")), task="embedding")[0]
+        assert (spec.dimension, spec.max_tokens, spec.heads) == (1024, 8192, ("dense", "lexical", "colbert"))
 
     def test_a_jar_unpacked_by_hand_is_known_by_its_file(self, tmp_path: Path) -> None:
         (tmp_path / "bge-small-zh-v1.5.onnx").touch()
-        assert resolve_model(tmp_path, task="embedding")[0].name == "BAAI/bge-small-zh-v1.5"
+        spec = resolve_model(tmp_path, task="embedding")[0]
+        assert spec.query_instruction == get_model("bge-small-zh-v1.5").query_instruction
 
-    def test_a_name_in_the_config_tells(self, tmp_path: Path) -> None:
+    def test_a_name_in_the_config_answers_an_open_instruction(self, tmp_path: Path) -> None:
         origin = {"_name_or_path": "/root/.cache/torch/sentence_transformers/BAAI_bge-small-en/"}
-        folder = _folder(tmp_path / "mine", config={**_BERT, **origin})
-        assert resolve_model(folder, task="embedding")[0].name == "BAAI/bge-small-en"
+        folder = _folder(tmp_path / "mine", config={**_BERT, **origin}, pooling=_CLS)
+        spec = resolve_model(folder, task="embedding")[0]
+        assert (spec.name, spec.query_instruction) == ("mine", get_model("bge-small-en").query_instruction)
+
+    def test_a_name_in_the_config_says_nothing_about_pooling(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "mine", config={**_BERT, "_name_or_path": "BAAI/bge-small-en"})
+        with pytest.raises(AmbiguousModelError, match="pooling='cls'"):
+            resolve_model(folder, task="embedding")
 
     @pytest.mark.parametrize(
         ("path", "config"),
@@ -111,11 +153,13 @@ class TestFoldersWithAName:
         folder = _folder(tmp_path / "bge-base-en-v1.5", config={**_BERT, "hidden_size": 768})
         link = tmp_path / "current"
         link.symlink_to(folder)
-        assert resolve_model(link, task="embedding") == (get_model("bge-base-en-v1.5"), link)
+        spec, found = resolve_model(link, task="embedding")
+        assert (spec.query_instruction, found) == (get_model("bge-base-en-v1.5").query_instruction, link)
 
     def test_an_added_model_is_recognised_too(self, tmp_path: Path) -> None:
         spec = add_model(ModelSpec(name="acme/bge-legal", dimension=384, query_instruction="Find: "))
-        assert resolve_model(_folder(tmp_path / "bge-legal", config=_BERT), task="embedding")[0] == spec
+        found = resolve_model(_folder(tmp_path / "bge-legal", config=_BERT), task="embedding")[0]
+        assert found.query_instruction == spec.query_instruction
 
 
 class TestFoldersWithoutAName:
@@ -157,8 +201,9 @@ class TestFoldersWithoutAName:
         self, tmp_path: Path, st: dict[str, Any]
     ) -> None:
         folder = _folder(tmp_path / "mine", config=_BERT, pooling=_CLS, st=st)
-        with pytest.raises(AmbiguousModelError, match="query_instruction=''"):
+        with pytest.raises(AmbiguousModelError, match="pass query_instruction=") as caught:
             resolve_model(folder, task="embedding")
+        assert "''" not in str(caught.value)  # "" is an answer only for who knows that there is none
         assert resolve_model(folder, task="embedding", query_instruction="")[0].query_instruction == ""
         assert resolve_model(folder, task="embedding", query_instruction="q: ")[0].query_instruction == "q: "
 
@@ -190,8 +235,13 @@ class TestFoldersWithoutAName:
         (folder / "1" / "config.json").write_text(json.dumps(_MEAN))
         assert resolve_model(folder, task="embedding")[0].pooling == "mean"
         dense = [*modules, {"path": "3_Dense", "type": "sentence_transformers.models.Dense"}]
+        (folder / "3_Dense").mkdir()
+        (folder / "3_Dense" / "config.json").write_text(json.dumps({"out_features": 64}))
         with pytest.raises(UnsuitableModelError, match="'Dense' module"):
             resolve_model(_folder(folder, modules=dense), task="embedding")
+        other = [*modules, {"path": "3_LSTM", "type": "sentence_transformers.models.LSTM"}]
+        with pytest.raises(UnsuitableModelError, match="'LSTM' module"):
+            resolve_model(_folder(folder, modules=other), task="embedding")
 
     @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
     def test_head_files_mark_an_m3_which_takes_no_instruction(self, tmp_path: Path, suffix: str) -> None:
@@ -217,7 +267,7 @@ class TestFoldersWithoutAName:
             resolve_model(_folder(tmp_path / "mine", config=config), task="embedding")
 
     def test_a_folder_that_says_nothing_is_told_what_to_pass(self, tmp_path: Path) -> None:
-        with pytest.raises(AmbiguousModelError, match=r"no config\.json.*pooling=.*query_instruction=.*sources="):
+        with pytest.raises(AmbiguousModelError, match=r"no config\.json.*pooling=.*query_instruction="):
             resolve_model(_folder(tmp_path / "mine"), task="embedding")
 
     def test_a_graph_and_a_tokenizer_are_enough_where_the_arguments_say_the_rest(
@@ -253,6 +303,51 @@ class TestFoldersWithoutAName:
         (folder / "config.json").write_text("{")
         with pytest.raises(UnsuitableModelError, match=r"config\.json is not valid JSON"):
             resolve_model(folder, task="embedding")
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            ("{}".encode("utf-16"), "not UTF-8"),
+            (b'{"a": "\xe9"}', "not UTF-8"),
+            (b"[" * 20_000, "nested"),
+            (b"[]", "must hold a JSON object"),
+            (b'{"model_type": {}}', "model_type must be a str"),
+            (b'{"hidden_size": "16"}', "hidden_size must be a whole number"),
+            (b'{"max_position_embeddings": -5}', "max_position_embeddings must be a whole number of at least 3"),
+            (b'{"max_position_embeddings": NaN}', "max_position_embeddings must be a whole number"),
+            (b'{"max_position_embeddings": 4, "model_type": "xlm-roberta"}', "leaves 2 tokens"),
+        ],
+    )
+    def test_a_hostile_config_is_one_kind_of_error(self, tmp_path: Path, content: bytes, reason: str) -> None:
+        folder = _folder(tmp_path / "mine", pooling=_CLS, st=_PROMPTS)
+        (folder / "config.json").write_bytes(content)
+        with pytest.raises(UnsuitableModelError, match=rf"config\.json.*{reason}"):
+            resolve_model(folder, task="embedding")
+
+    @pytest.mark.parametrize("limit", [1, 2, -5, True, "128", 1.5])
+    def test_a_limit_that_leaves_no_text_is_refused(self, tmp_path: Path, limit: object) -> None:
+        folder = _folder(
+            tmp_path / "mine", config=_BERT, pooling=_CLS, st=_PROMPTS, sentence_bert_config={"max_seq_length": limit}
+        )
+        with pytest.raises(UnsuitableModelError, match=r"sentence_bert_config\.json: max_seq_length"):
+            resolve_model(folder, task="embedding")
+
+    def test_an_infinite_limit_is_none(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "mine", config=_BERT, pooling=_CLS, st=_PROMPTS)
+        (folder / "tokenizer_config.json").write_text('{"model_max_length": Infinity}')
+        assert resolve_model(folder, task="embedding")[0].max_tokens == 512
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+    def test_a_pipe_is_no_config(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "mine", pooling=_CLS)
+        os.mkfifo(folder / "config.json")
+        with pytest.raises(UnsuitableModelError, match="not a regular file"):
+            resolve_model(folder, task="embedding")
+
+    def test_a_module_outside_the_folder_is_refused(self, tmp_path: Path) -> None:
+        modules = [{"path": "../../elsewhere", "type": "sentence_transformers.models.Pooling"}]
+        with pytest.raises(UnsuitableModelError, match="outside the folder"):
+            resolve_model(_folder(tmp_path / "mine", config=_BERT, modules=modules), task="embedding")
 
     def test_a_small_model_is_not_taken_for_its_big_namesake(self, shared: Path) -> None:
         spec, _ = resolve_model(shared / "reference" / "tiny-bge-m3", task="embedding")

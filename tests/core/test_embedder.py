@@ -13,23 +13,19 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import (
-    BGEError,
+from bge_onnx import BGEError, Embedder, ModelSpec, Reranker, TruncationWarning
+from bge_onnx._runtime import pipeline
+from bge_onnx._runtime.session import Session
+from bge_onnx._text.tokens import TextTokenizer
+from bge_onnx.errors import (
     ClosedError,
-    Embedder,
     InputTypeError,
     InputValueError,
     ModelOutputError,
-    ModelSpec,
     ProviderError,
-    Reranker,
     TextTooLongError,
-    TruncationWarning,
     UnsuitableModelError,
 )
-from bge_onnx import embedder as _embedder
-from bge_onnx._runtime.session import Session
-from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx.testing import EmbedderContract, write_tiny_model
 
 from .crafted import count_runs, random_table, tokenizer, write_graph
@@ -197,7 +193,10 @@ def test_what_was_cut_is_reported_once_a_call_with_counts(tiny_embedder: Path) -
     with pytest.warns(TruncationWarning) as caught:
         embedder.embed_documents(["short", words(50), words(30), words(50), words(14)])
     assert len(caught) == 1
-    assert "3 of 5 texts exceed 16 tokens and were cut (the longest has 52)" in str(caught[0].message)
+    warning = caught[0].message
+    assert isinstance(warning, TruncationWarning)
+    assert str(warning).startswith("texts exceed 16 tokens and were cut; split them")
+    assert (warning.cut, warning.seen, warning.longest, warning.limit) == (3, 5, 52, 16)
     assert caught[0].filename == __file__
 
 
@@ -222,7 +221,7 @@ def test_a_text_at_the_limit_is_not_cut(tiny_embedder: Path) -> None:
 
 def test_the_instruction_counts_towards_the_limit(tiny_embedder: Path) -> None:
     embedder = Embedder(tiny_embedder, max_length=16)
-    with pytest.warns(TruncationWarning, match="1 of 1 texts"):
+    with pytest.warns(TruncationWarning, match="texts exceed 16 tokens"):
         embedder.embed_query(words(14))
 
 
@@ -463,10 +462,14 @@ def test_a_provider_that_is_not_there_is_an_error_that_names_those_that_are(tiny
         assert all(name in str(caught.value) for name in available)
 
 
-@pytest.mark.parametrize("providers", [[], "CPUExecutionProvider"])
-def test_providers_must_be_a_list(tiny_embedder: Path, providers: Any) -> None:
-    with pytest.raises(InputValueError, match="providers must be a list"):
-        Embedder(tiny_embedder, providers=providers)
+def test_an_empty_list_of_providers_is_refused(tiny_embedder: Path) -> None:
+    with pytest.raises(InputValueError, match="providers is empty"):
+        Embedder(tiny_embedder, providers=[])
+
+
+@pytest.mark.parametrize("providers", ["cpu", "CPU", ["CPUExecutionProvider"], ("CPUExecutionProvider", {})])
+def test_provider_names_are_read_forgivingly(tiny_embedder: Path, providers: Any) -> None:
+    assert Embedder(tiny_embedder, providers=providers).providers == ("CPUExecutionProvider",)
 
 
 def test_the_active_provider_is_visible(tiny_embedder: Path) -> None:
@@ -519,14 +522,14 @@ def test_a_closed_embedder_says_so_and_closing_twice_is_fine(tiny_embedder: Path
 def test_many_texts_are_tokenised_while_earlier_ones_run(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"text number {i}" for i in range(40)] + ["word " * 600, "text number 3"]
     embedder = Embedder(tiny_embedder)
-    with pytest.warns(TruncationWarning, match="1 of 42 texts"):
+    with pytest.warns(TruncationWarning, match="texts exceed 512 tokens"):
         at_once = embedder.embed_documents(texts)
-    monkeypatch.setattr(_embedder, "_LARGEST_WINDOW", 16)
+    monkeypatch.setattr(pipeline, "LARGEST_WINDOW", 16)
     order: list[str] = []
     for kind, name, word in ((TextTokenizer, "texts", "tokenise"), (Session, "run", "run")):
         monkeypatch.setattr(kind, name, _noting(getattr(kind, name), order, word))
 
-    with pytest.warns(TruncationWarning, match="1 of 42 texts"):
+    with pytest.warns(TruncationWarning, match="texts exceed 512 tokens"):
         in_windows = embedder.embed_documents(texts)
 
     np.testing.assert_allclose(in_windows, at_once, rtol=0, atol=1e-6)

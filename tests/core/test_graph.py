@@ -11,11 +11,11 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper, version_converter
 
-from bge_onnx._graph import UnrecognisedGraph, prepare
+from bge_onnx._graph import UnrecognisedGraph
 from bge_onnx._graph.build import Rows
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
-from tests.core.graph_kit import edited, open_saved, original_output, random_feed, run_file
+from tests.core.graph_kit import edited, open_rebuilt, original_output, random_feed, rebuild, run_file
 
 _REFERENCES = ("tiny-bge-en", "tiny-bge-m3", "tiny-bge-reranker")
 _OUTPUTS = {
@@ -27,8 +27,8 @@ _OUTPUTS = {
 
 
 def assert_rebuilt(path: Path, folder: Path, rows: Rows, output: str) -> None:
-    graph = prepare(path, rows=rows, precision="fp32")
-    session = open_saved(graph, folder)
+    graph = rebuild(path, folder, rows=rows)
+    session = open_rebuilt(graph)
     assert graph.output == output == session.get_outputs()[0].name
     assert graph.max_abs_diff <= 1e-5
     for shape in ((1, 1), (4, 37), (2, 200)):
@@ -90,12 +90,12 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(UnrecognisedGraph, match="no ONNX model"):
-        prepare(path, rows="cls", precision="fp32")
+        rebuild(path, tmp_path / "rebuilt", rows="cls")
 
 
 def test_inputs_keep_names_types_and_dynamic_axes(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "embedder", kind="embedder")
-    session = open_saved(prepare(folder / "onnx" / "model.onnx", rows="cls", precision="fp32"), tmp_path / "rebuilt")
+    session = open_rebuilt(rebuild(folder / "onnx" / "model.onnx", tmp_path / "rebuilt", rows="cls"))
     inputs = {node.name: (node.type, node.shape) for node in session.get_inputs()}
     dynamic = ("tensor(int64)", ["batch", "sequence"])
     assert inputs == dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), dynamic)
@@ -104,15 +104,14 @@ def test_inputs_keep_names_types_and_dynamic_axes(tmp_path: Path) -> None:
 def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "embedder", kind="embedder") / "onnx" / "model.onnx"
     for number in (1, 2):
-        (tmp_path / str(number)).mkdir()
-        prepare(path, rows="cls", precision="int8").save(tmp_path / str(number))
+        rebuild(path, tmp_path / str(number), rows="cls", precision="int8")
     for name in ("model.onnx", "model.onnx.data"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-def test_a_classifier_has_no_token_rows_to_give(tiny_reranker: Path) -> None:
+def test_a_classifier_has_no_token_rows_to_give(tiny_reranker: Path, tmp_path: Path) -> None:
     with pytest.raises(UnrecognisedGraph, match="no output for all tokens"):
-        prepare(tiny_reranker / "onnx" / "model.onnx", rows="tokens", precision="fp32")
+        rebuild(tiny_reranker / "onnx" / "model.onnx", tmp_path / "rebuilt", rows="tokens")
 
 
 def _before(graph: onnx.GraphProto, operator: str, consumer: str) -> None:
@@ -204,5 +203,5 @@ def test_a_graph_that_is_something_else_is_refused_with_the_reason(
 ) -> None:
     path = edited(tiny_embedder / "onnx" / "model.onnx", tmp_path, edit)
     with pytest.raises(UnrecognisedGraph, match=reason) as raised:
-        prepare(path, rows="cls", precision="fp32")
+        rebuild(path, tmp_path / "rebuilt", rows="cls")
     assert "\n" not in str(raised.value)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bge_onnx import Embedder
-from bge_onnx._graph import pair_saturation_bound, prepare
+from bge_onnx._graph import pair_saturation_bound
 from bge_onnx._graph.build import Rows
 from bge_onnx._graph.int8 import quantise_columns
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
-from tests.core.graph_kit import open_saved, original_output, random_feed, run_file, unit
+from tests.core.graph_kit import open_rebuilt, original_output, random_feed, rebuild, run_file, unit
 
 _INT16_MAX = 32767
 
@@ -26,7 +26,7 @@ _INT16_MAX = 32767
 )
 def test_int8_vectors_are_near_the_originals(tmp_path: Path, kind: Kind, rows: Rows) -> None:
     path = write_tiny_model(tmp_path / kind, kind=kind, layers=3, hidden=64) / "onnx" / "model.onnx"
-    session = open_saved(prepare(path, rows=rows, precision="int8"), tmp_path / "int8")
+    session = open_rebuilt(rebuild(path, tmp_path / "int8", rows=rows, precision="int8"))
     feed = random_feed(path, (6, 60))
     expected, found = run_file(path, feed, original_output(path)), session.run(None, feed)[0]
     real = feed["attention_mask"].astype(bool)
@@ -37,7 +37,7 @@ def test_int8_vectors_are_near_the_originals(tmp_path: Path, kind: Kind, rows: R
 @pytest.mark.parametrize("kind", ["reranker", "bert-reranker"])
 def test_int8_logits_are_near_the_originals(tmp_path: Path, kind: Kind) -> None:
     path = write_tiny_model(tmp_path / kind, kind=kind, layers=3, hidden=64) / "onnx" / "model.onnx"
-    session = open_saved(prepare(path, rows="cls", precision="int8"), tmp_path / "int8")
+    session = open_rebuilt(rebuild(path, tmp_path / "int8", rows="cls", precision="int8"))
     feed = random_feed(path, (16, 60))
     expected, found = run_file(path, feed, "logits"), session.run(None, feed)[0]
     assert (expected - found).std() < 0.1 * expected.std()
@@ -46,7 +46,7 @@ def test_int8_logits_are_near_the_originals(tmp_path: Path, kind: Kind) -> None:
 @pytest.mark.parametrize(("kind", "rows"), [("embedder", "cls"), ("reranker", "cls"), ("m3", "tokens")])
 def test_int8_answers_do_not_depend_on_the_batch(tmp_path: Path, kind: Kind, rows: Rows) -> None:
     path = write_tiny_model(tmp_path / kind, kind=kind, layers=3, hidden=64) / "onnx" / "model.onnx"
-    session = open_saved(prepare(path, rows=rows, precision="int8"), tmp_path / "int8")
+    session = open_rebuilt(rebuild(path, tmp_path / "int8", rows=rows, precision="int8"))
     feed = random_feed(path, (9, 150))
     together = session.run(None, feed)[0]
     for row, length in enumerate(feed["attention_mask"].sum(axis=1)):
@@ -63,8 +63,7 @@ def _int8_weights(path: Path) -> dict[str, NDArray[np.int8]]:
 @pytest.mark.parametrize(("kind", "rows"), [("embedder", "tokens"), ("reranker", "cls")])
 def test_no_pair_of_products_can_saturate_16_bits(tmp_path: Path, kind: Kind, rows: Rows) -> None:
     path = write_tiny_model(tmp_path / kind, kind=kind, layers=3) / "onnx" / "model.onnx"
-    (tmp_path / "int8").mkdir()
-    weights = _int8_weights(prepare(path, rows=rows, precision="int8").save(tmp_path / "int8"))
+    weights = _int8_weights(rebuild(path, tmp_path / "int8", rows=rows, precision="int8").path)
     assert len(weights) == 6 * (3 if rows == "tokens" else 2)
     for name, weight in weights.items():
         assert pair_saturation_bound(weight) <= _INT16_MAX, name

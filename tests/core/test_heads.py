@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import InputTypeError, InputValueError, ModelOutputError, RankedPassage
+from bge_onnx import RankedPassage
 from bge_onnx._heads.lexical import (
     LexicalWeights,
     Linear,
@@ -19,6 +19,7 @@ from bge_onnx._heads.lexical import (
     weighted_score,
 )
 from bge_onnx._heads.vectors import check_threshold, finite, pool, rank_passages, sigmoid, unit
+from bge_onnx.errors import InputTypeError, InputValueError, ModelOutputError
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bge_onnx import BGEError, InputTypeError, InputValueError
-from bge_onnx._text.checks import check_iterable, check_pairs, check_text, check_texts, check_whole, refuse_surrogates
+from bge_onnx import BGEError
+from bge_onnx._text.checks import check_iterable, check_pairs, check_text, check_texts, check_whole
+from bge_onnx.errors import InputTypeError, InputValueError
 
 
 class Indexed:
@@ -94,10 +96,56 @@ def test_what_is_no_pair_is_named_by_position(pair: object, message: str) -> Non
         check_pairs([("q", "p"), pair])
 
 
-def test_a_lone_surrogate_is_quoted() -> None:
-    refuse_surrogates(["fine", "\U0001f9ea"])
-    with pytest.raises(InputValueError, match=r"lone surrogate \(in 'caf\\udce9'\)"):
-        refuse_surrogates(["fine", b"caf\xe9".decode("utf-8", "surrogateescape")])
+def test_a_lone_surrogate_is_quoted_with_its_place() -> None:
+    broken = b"caf\xe9".decode("utf-8", "surrogateescape")
+    assert check_texts(["fine", "\U0001f9ea"]) == ["fine", "\U0001f9ea"]
+    with pytest.raises(InputValueError, match=r"^text 1 holds a lone surrogate at character 3 \(in 'caf\\udce9'\)"):
+        check_texts(["fine", broken])
+    with pytest.raises(InputValueError, match=r"^the passage of pair 1 holds a lone surrogate"):
+        check_pairs([("q", "p"), ("q", broken)])
+
+
+class Loud(str):
+    """A text that prints, hashes and compares as it likes."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "loud"
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def test_subclasses_of_str_are_texts_like_any_other() -> None:
+    checked = check_texts([Loud("a"), np.str_("b"), Loud("c")])
+    assert checked == ["a", "b", "c"]
+    assert {type(text) for text in checked} == {str}
+
+
+class Table:
+    """What data frames of several libraries have in common."""
+
+    columns = ("title", "text")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+
+def test_a_table_is_refused_because_it_iterates_over_names() -> None:
+    with pytest.raises(InputTypeError, match="got a Table, whose iteration gives names"):
+        check_texts(Table())
+    with pytest.raises(InputTypeError, match="Table"):
+        check_pairs(Table())
+
+
+@pytest.mark.parametrize("missing", [float("nan"), np.float32("nan")])
+def test_a_missing_value_gets_a_hint_that_does_not_index_the_word_nan(missing: object) -> None:
+    with pytest.raises(InputTypeError, match=r"^text 1 must be a str, got NaN; .*leave it out, or pass ''"):
+        check_texts(["a", missing])
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(3), None])

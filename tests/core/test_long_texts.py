@@ -12,10 +12,11 @@ import onnxruntime as ort
 import pytest
 from tokenizers import Tokenizer
 
-from bge_onnx import M3Embedder, M3Output
+from bge_onnx import M3Embedder
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx._checkpoint.torch_file import read_tensors
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import M3Output
 
 _LAYERS, _HEADS, _HIDDEN = 24, 16, 128
 _LONGEST = 8192

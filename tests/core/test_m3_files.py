@@ -14,9 +14,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bge_onnx import Embedder, M3Embedder, M3Output, Precision, UnsuitableModelError
-from bge_onnx._checkpoint.torch_file import read_tensors
+from bge_onnx import Embedder, M3Embedder
+from bge_onnx._checkpoint.files import read_tensors
+from bge_onnx.errors import UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import M3Output, Precision
 
 TEXTS = ["hello world", "", "the cat and the dog, the cat and the house"]
 HIDDEN = 32
@@ -156,7 +158,7 @@ def test_data_behind_a_link_that_onnxruntime_refuses_is_read_all_the_same(folder
         pytest.skip(f"ONNX Runtime {ort.__version__} follows the link")
     assert_same(encode(folder, tmp_path / "two"), expected)
     # As for other devices and precisions, where the published graph itself is opened.
-    published = M3Embedder(folder, cache_dir=tmp_path / "two")._opened.files.paths["model"]
+    published = M3Embedder(folder, cache_dir=tmp_path / "two")._parts.model.found.files.paths["model"]
     assert not refuses(published)
 
 

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from bge_onnx import Embedder, M3Embedder, Precision, Reranker, WeightsError
+from bge_onnx import Embedder, M3Embedder, Reranker
 from bge_onnx._cache import prepared as _prepare
+from bge_onnx.errors import WeightsError
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import Precision
 
 from .crafted import count_runs, tokenizer
 

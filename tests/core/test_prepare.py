@@ -18,14 +18,12 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import (
-    Embedder,
-    Precision,
-    UnsuitableModelError,
-    WeightsError,
-)
+from bge_onnx import Embedder
 from bge_onnx._cache import prepared as _prepare
+from bge_onnx._text.tokens import padded
+from bge_onnx.errors import UnsuitableModelError, WeightsError
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.types import Precision
 
 TEXTS = ["hello world", "", "the cat and the dog and the house", "a " * 60, "word " * 30]
 
@@ -50,8 +48,8 @@ def by_hand(folder: Path) -> NDArray[np.float32]:
     """The vector of "hello world" from the published file alone."""
     embedder = Embedder(folder)
     session = ort.InferenceSession(str(folder / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
-    tokens = embedder._opened.tokenizer.texts(["hello world"], limit=512)
-    feed = tokens.padded(np.array([0]), pad=0)
+    tokens = embedder._parts.model.tokenizer.texts(["hello world"], limit=512)
+    feed = padded([(tokens, np.array([0]))], pad=0)
     row: NDArray[np.float32] = session.run(None, feed)[0][0, 0]
     return np.asarray(row / np.linalg.norm(row), np.float32)
 
@@ -91,7 +89,7 @@ def test_another_of_what_a_graph_depends_on_is_another_graph(
         case "onnxruntime":
             monkeypatch.setattr(ort, "__version__", "99.0")
         case "cpu":
-            monkeypatch.setattr(_prepare, "cpu_signature", lambda: "another")
+            monkeypatch.setattr(_prepare, "instruction_sets", lambda: "another")
         case "weights":
             write_tiny_model(folder, seed=1)
         case "precision":
@@ -148,6 +146,7 @@ _HANG = """
 import pathlib, sys, time
 from bge_onnx import Embedder
 from bge_onnx._cache import prepared as _prepare
+from bge_onnx._text.tokens import padded
 
 def after(owner, name):
     real = getattr(owner, name)

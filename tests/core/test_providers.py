@@ -9,8 +9,9 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from bge_onnx import Embedder, InputValueError, ProviderError
+from bge_onnx import Embedder
 from bge_onnx._runtime.session import PREPACKS
+from bge_onnx.errors import InputValueError, ProviderError
 
 needs_another_provider = pytest.mark.skipif(
     "AzureExecutionProvider" not in ort.get_available_providers(), reason="this ONNX Runtime knows the CPU alone"

@@ -43,7 +43,7 @@ def test_queries_carry_the_instruction_and_passages_do_not_for_hub_id_and_folder
     by_name: Embedder = request.getfixturevalue(language)
     assert by_name.spec.query_instruction == instruction
     folder = tmp_path / by_name.spec.name.rpartition("/")[2]
-    files = by_name._opened.files.paths
+    files = by_name._parts.model.found.files.paths
     (folder / "onnx").mkdir(parents=True)
     (folder / "onnx" / "model.onnx").symlink_to(files["model"].resolve())
     (folder / "tokenizer.json").symlink_to(files["tokenizer"].resolve())

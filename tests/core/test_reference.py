@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bge_onnx import (
-    Embedder,
-    M3Embedder,
-    Reranker,
-    colbert_score,
-    dense_score,
-    lexical_score,
-    weighted_score,
-)
+from bge_onnx import Embedder, M3Embedder, Reranker
+from bge_onnx.scores import colbert_score, dense_score, lexical_score, weighted_score
 from bge_onnx.testing import EmbedderContract, RerankerContract
 
 pytestmark = pytest.mark.shared

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
@@ -27,12 +27,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import ClosedError, Embedder, M3Embedder, Reranker
-from bge_onnx._runtime.engine import Engine, EngineSpec
+from bge_onnx import BGEError, Embedder, M3Embedder, Reranker
+from bge_onnx._runtime.engine import Engine
 from bge_onnx._runtime.session import Session
+from bge_onnx.errors import ClosedError
 from bge_onnx.testing import write_tiny_model
-
-from .crafted import count_runs
 
 Vectors = NDArray[np.float32]
 
@@ -46,7 +45,7 @@ def texts(count: int, seed: int = 0) -> list[str]:
 
 
 def engine_of(model: Embedder | Reranker) -> Engine:
-    return model._opened.engine
+    return model._parts.model.engine
 
 
 def assert_same(actual: Vectors, expected: Vectors) -> None:
@@ -71,10 +70,10 @@ def test_models_with_the_same_tokenizer_share_it(tiny_embedder: Path, tmp_path: 
     with (folder / "tokenizer.json").open("a", encoding="utf-8") as file:
         file.write("\n")  # a file that no other test holds open
     first = Embedder(folder, threads=1)
-    tokenizer = weakref.ref(first._opened.tokenizer)
+    tokenizer = weakref.ref(first._parts.model.tokenizer)
     for second in (Embedder(folder, threads=2), Embedder(shutil.copytree(folder, tmp_path / "copy"))):
-        assert second._opened.tokenizer is tokenizer()
-    assert Embedder(tiny_embedder)._opened.tokenizer is not tokenizer()
+        assert second._parts.model.tokenizer is tokenizer()
+    assert Embedder(tiny_embedder)._parts.model.tokenizer is not tokenizer()
     first.close()
     assert second.embed_query("a").shape == (32,)
     second.close()
@@ -137,15 +136,32 @@ def test_copies_share_the_engine_and_close_for_themselves(tiny_embedder: Path) -
         assert_same(twin.embed_query("a"), expected)
 
 
-def test_closing_lets_calls_that_run_finish(tiny_embedder: Path) -> None:
-    embedder = Embedder(tiny_embedder)
-    inputs = texts(1500)
-    expected = embedder.embed_documents(inputs)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(embedder.embed_documents, inputs)
-        wait_until(lambda: engine_of(embedder)._running > 0)
+def test_closing_ends_calls_that_run(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder, twin = Embedder(tiny_embedder, threads=2), Embedder(tiny_embedder, threads=2)
+    expected = twin.embed_documents(texts(100))
+    slow_down(monkeypatch)
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(embedder.embed_documents, texts(3000, 1))
+        other = pool.submit(twin.embed_documents, texts(100))
+        wait_until(lambda: engine_of(twin).scheduler.running > 0)
         embedder.close()
-        assert_same(running.result(timeout=60), expected)
+        with pytest.raises(ClosedError, match=r"this Embedder of .* was closed"):
+            running.result(timeout=30)
+        assert_same(other.result(timeout=60), expected)
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.002) -> list[tuple[int, ...]]:
+    """Every batch takes a little longer; returns the shapes of those that ran."""
+    shapes: list[tuple[int, ...]] = []
+    run = Session.run
+
+    def slow(self: Session, feed: Mapping[str, NDArray[np.int64]], *, shrink: bool = False) -> Any:
+        shapes.append(feed["input_ids"].shape)
+        time.sleep(seconds)
+        return run(self, feed, shrink=shrink)
+
+    monkeypatch.setattr(Session, "run", slow)
+    return shapes
 
 
 def test_a_pickle_keeps_settings_and_reopens(tiny_embedder: Path, tiny_reranker: Path) -> None:
@@ -157,6 +173,47 @@ def test_a_pickle_keeps_settings_and_reopens(tiny_embedder: Path, tiny_reranker:
     reranker = Reranker(tiny_reranker, truncation="longest_first", max_length=64)
     assert pickle.loads(pickle.dumps(reranker)).fingerprint == reranker.fingerprint
     assert len(pickle.dumps(embedder)) < 4000, "settings, not weights"
+
+
+class Legal(Embedder):
+    """A subclass with a constructor of its own."""
+
+    def __init__(self, model: Path, *, court: str) -> None:
+        super().__init__(model, query_instruction=f"{court}: ")
+        self.court = court
+
+
+def test_a_subclass_with_a_constructor_of_its_own_pickles(tiny_embedder: Path) -> None:
+    legal = Legal(tiny_embedder, court="Supreme")
+    twin = pickle.loads(pickle.dumps(legal))
+    assert (type(twin), twin.court, twin.fingerprint) == (Legal, "Supreme", legal.fingerprint)
+    assert copy.copy(legal).court == "Supreme"
+
+
+def embed_here(embedder: Embedder) -> Vectors:
+    return embedder.embed_query("a")
+
+
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=needs_fork), "spawn"])
+@ignore_fork_warning
+def test_a_worker_whose_weights_are_gone_reports_it_instead_of_hanging(
+    tiny_embedder: Path, tmp_path: Path, method: str
+) -> None:
+    folder = shutil.copytree(tiny_embedder, tmp_path / "model")
+    embedder = Embedder(folder)
+    expected = embedder.embed_query("a")
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        (vector,) = pool.map_async(embed_here, [embedder]).get(timeout=60)
+        assert_same(vector, expected)
+        pickled = pickle.dumps(embedder)
+        embedder.close()
+        shutil.rmtree(folder)
+        with pytest.raises(BGEError):
+            pool.map_async(embed_there_again, [pickled]).get(timeout=60)
+
+
+def embed_there_again(pickled: bytes) -> Vectors:
+    return embed_here(pickle.loads(pickled))
 
 
 # Threads
@@ -244,23 +301,26 @@ def test_an_error_in_a_worker_reaches_the_caller_stops_the_rest_and_leaves_the_e
 
 def test_results_that_nobody_takes_are_not_computed(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = Embedder(tiny_embedder, threads=2)
-    runs = count_runs(monkeypatch)
-    stream = embedder.embed_stream(iter(texts(2000)))
-    next(stream)
+    shapes = slow_down(monkeypatch)
+    stream = embedder.embed_stream(iter(texts(3000)))
+    for _ in range(64 + 128 + 1):  # so that the windows after these are under way
+        next(stream)
     stream.close()  # type: ignore[attr-defined]
+    done = len(shapes)
     time.sleep(0.1)
-    assert sum(rows for rows, _ in runs) <= 64, "the first window alone"
+    assert len(shapes) <= done + 2, "what ran when the stream was left"
+    assert sum(rows for rows, _ in shapes) < 64 + 128 + 256 + 512
 
-    opened = embedder._opened
-    tokens = opened.tokenizer.texts(texts(2000), limit=512)
-    runs.clear()
-    batches = opened.rows(tokens, lambda rows, _: len(rows))
-    next(batches)
-    batches.close()  # type: ignore[attr-defined]
-    done = len(runs)
-    time.sleep(0.1)
-    assert len(runs) <= done + 2, "what ran when the generator was left"
-    assert len(runs) < 20
+
+def test_a_stream_works_ahead_while_its_consumer_is_busy(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = Embedder(tiny_embedder, threads=2)
+    shapes = slow_down(monkeypatch, 0)
+    stream = embedder.embed_stream(iter(texts(3000)))
+    next(stream)
+    wait_until(lambda: sum(rows for rows, _ in shapes) == 64 + 128)
+    time.sleep(0.05)
+    assert sum(rows for rows, _ in shapes) == 64 + 128, "but not further than one window"
+    stream.close()  # type: ignore[attr-defined]
 
 
 # Event loops
@@ -307,19 +367,140 @@ def test_the_event_loop_is_never_blocked_longer_than_50_ms(
     pytest.fail(f"the loop was blocked for {[f'{1000 * pause:.0f} ms' for pause in pauses]}")
 
 
-def test_async_calls_are_bounded_and_the_rest_waits_without_threads(tiny_embedder: Path) -> None:
-    engine = engine_of(Embedder(tiny_embedder, threads=2))
-    crowd = Crowd()
+def test_a_query_is_not_behind_the_bulk_work_of_its_process(
+    tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = Embedder(tiny_embedder, threads=2)
+    expected = embedder.embed_query("where?")
 
-    def call() -> None:
-        with crowd.inside():
-            time.sleep(0.005)
+    async def crowded() -> tuple[int, Vectors]:
+        shapes = slow_down(monkeypatch)
+        bulk = [asyncio.ensure_future(embedder.aembed_documents(texts(1500, seed))) for seed in range(4)]
+        await asyncio.to_thread(wait_until, lambda: len(shapes) >= 4)
+        before = len(shapes)
+        vector = await embedder.aembed_query("where?")
+        between = len(shapes) - before
+        for task in bulk:
+            task.cancel()
+        await asyncio.gather(*bulk, return_exceptions=True)
+        after = len(shapes)
+        await asyncio.sleep(0.1)
+        assert len(shapes) <= after + 2, "cancelled calls are not computed any further"
+        return between, vector
 
-    async def flood() -> None:
-        await asyncio.gather(*(engine.wait_for(call) for _ in range(60)))
+    between, vector = asyncio.run(crowded())
+    assert between < 30, "of more than 1,000 batches that waited"
+    assert_same(vector, expected)
 
-    asyncio.run(flood())
-    assert crowd.most == 3
+
+def test_a_thousand_tasks_at_once_need_no_threads_of_their_own(tiny_embedder: Path) -> None:
+    embedder = Embedder(tiny_embedder, threads=2)
+    inputs = texts(1000)
+    expected = embedder.embed_queries(inputs)
+    before = threading.active_count()
+    most = 0
+
+    async def one(text: str) -> Vectors:
+        nonlocal most
+        vector = await embedder.aembed_query(text)
+        most = max(most, threading.active_count())
+        return vector
+
+    async def flood() -> list[Vectors]:
+        return await asyncio.gather(*map(one, inputs))
+
+    assert_same(np.array(asyncio.run(flood())), expected)
+    assert most <= before + 2
+
+
+def test_waiting_queries_share_batches(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = Embedder(tiny_embedder, threads=2)
+    inputs = [f"question number {i}" for i in range(200)]
+    expected = embedder.embed_queries(inputs)
+    shapes = slow_down(monkeypatch)
+
+    async def flood() -> list[Vectors]:
+        return await asyncio.gather(*map(embedder.aembed_query, inputs))
+
+    assert_same(np.array(asyncio.run(flood())), expected)
+    assert len(shapes) < 100
+    shapes.clear()
+    with ThreadPoolExecutor(32) as pool:
+        assert_same(np.array(list(pool.map(embedder.embed_query, inputs))), expected)
+    assert len(shapes) < 150
+
+
+def test_rerankers_and_m3_go_before_bulk_too(
+    tiny_reranker: Path, tiny_m3: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reranker, m3 = Reranker(tiny_reranker, threads=2), M3Embedder(tiny_m3, remember=0, threads=2)
+
+    async def crowded() -> list[int]:
+        shapes = slow_down(monkeypatch)
+        counts = []
+        for bulk, quick in (
+            (reranker.ascore([("q", text) for text in texts(1500)]), lambda: reranker.arank("q", ["a", "b"])),
+            (m3.aencode(texts(1500), colbert=True), lambda: m3.aencode(["a"])),
+        ):
+            task = asyncio.ensure_future(bulk)
+            shapes.clear()
+            await asyncio.to_thread(wait_until, lambda: len(shapes) >= 4)
+            before = len(shapes)
+            await quick()
+            counts.append(len(shapes) - before)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return counts
+
+    assert max(asyncio.run(crowded())) < 30
+
+
+def test_a_loop_that_ends_early_leaves_the_engine_well(tiny_embedder: Path) -> None:
+    embedder = Embedder(tiny_embedder, threads=2)
+    expected = embedder.embed_query("a")
+    loop = asyncio.new_event_loop()
+    tasks = [loop.create_task(embedder.aembed_documents(texts(1000, seed))) for seed in range(3)]
+    loop.run_until_complete(asyncio.sleep(0.05))
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+    assert_same(embedder.embed_query("a"), expected)
+    wait_until(lambda: engine_of(embedder).scheduler.running == 0)
+
+
+@pytest.mark.parametrize("source", ["iterable", "async iterable"])
+def test_an_asynchronous_stream_gives_what_the_other_one_gives(tiny_embedder: Path, source: str) -> None:
+    embedder = Embedder(tiny_embedder)
+    inputs = texts(500)
+
+    async def feed() -> AsyncIterator[str]:
+        for text in inputs:
+            yield text
+
+    async def collect() -> list[Vectors]:
+        stream = embedder.aembed_stream(inputs if source == "iterable" else feed())
+        return [vector async for vector in stream]
+
+    assert_same(np.array(asyncio.run(collect())), np.array(list(embedder.embed_stream(inputs))))
+
+
+def test_an_asynchronous_stream_that_is_left_is_not_computed_any_further(
+    tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = Embedder(tiny_embedder, threads=2)
+    shapes = slow_down(monkeypatch)
+
+    async def leave() -> None:
+        stream = embedder.aembed_stream(texts(3000))
+        async for _ in stream:
+            break
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(leave())
+    done = len(shapes)
+    time.sleep(0.1)
+    assert len(shapes) <= done + 2
 
 
 def test_async_calls_work_from_several_loops_and_survive_cancellation(tiny_embedder: Path) -> None:
@@ -426,7 +607,7 @@ def test_a_fork_in_the_middle_of_other_threads_work_gets_the_same_vectors(tiny_e
         workers = [pool.submit(busy, seed) for seed in range(4)]
         try:
             for _ in range(8):
-                wait_until(lambda: engine_of(embedder)._running > 0)
+                wait_until(lambda: engine_of(embedder).scheduler.running > 0)
                 assert_same(embed_in_process(embedder, inputs, "fork")[0], expected)
         finally:
             stop.set()
@@ -482,10 +663,41 @@ def test_an_engine_leaves_no_word_on_the_terminal_and_ends_with_its_program(tiny
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_two_specs_are_one_engine_exactly_if_they_are_equal(tiny_embedder: Path) -> None:
-    spec = engine_of(Embedder(tiny_embedder)).spec
-    assert spec == EngineSpec(session=spec.session, threads=spec.threads)
-    assert hash(spec) == hash(EngineSpec(session=spec.session, threads=spec.threads))
+LATE = {
+    "daemon": "threading.Thread(target=work, daemon=True).start(); time.sleep(0.3)",
+    "thread": "threading.Thread(target=work).start(); time.sleep(0.1)",
+    "atexit": "atexit.register(work)",
+    "executor": "ThreadPoolExecutor(1).submit(work); time.sleep(0.1)",
+}
+AT_THE_END = """
+import asyncio, atexit, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from bge_onnx import BGEError, Embedder
+embedder = Embedder(sys.argv[1], threads=2)
+def work():
+    time.sleep(0.2)
+    try:
+        for _ in range(200):
+            embedder.embed_documents([f"text {i}" * 9 for i in range(100)])
+            asyncio.run(embedder.aembed_documents(["a" * 3000, "b"]))
+    except BGEError as error:
+        print(type(error).__name__)
+    else:
+        print("done")
+"""
+
+
+@pytest.mark.parametrize("who", LATE)
+def test_work_at_the_end_of_a_program_is_done_or_refused(tiny_embedder: Path, who: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", f"{AT_THE_END}\n{LATE[who]}", str(tiny_embedder)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.strip() in ("done", "ClosedError", "" if who == "daemon" else "done")
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:

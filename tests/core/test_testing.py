@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from bge_onnx import Embedder, InputValueError, Reranker
+from bge_onnx import Embedder, Reranker
+from bge_onnx.errors import InputValueError
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
 from bge_onnx.testing._torch_file import state_dict_pickle

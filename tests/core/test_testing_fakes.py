@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import ClosedError, Embedder, InputValueError, RankedPassage, Reranker
+from bge_onnx import Embedder, RankedPassage, Reranker
+from bge_onnx.errors import ClosedError, InputValueError
 from bge_onnx.testing import (
     EmbedderContract,
     EmbedderLike,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tokenizers import Encoding
 
-from bge_onnx import InputValueError, UnsuitableModelError
-from bge_onnx._text.tokens import PairTruncation, TextTokenizer, Tokens, pair_lengths
+from bge_onnx._text.tokens import PairTruncation, TextTokenizer, Tokens, padded, pair_lengths
+from bge_onnx.errors import UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
 
@@ -97,7 +97,7 @@ def test_pairs_are_cut_as_flag_embedding_cuts_them(folder: Path, limit: int, que
     tokens = open_tokenizer(folder).pairs([pair], limit=limit, truncation="only_second")
 
     assert rows(tokens) == [expected.ids]
-    assert tokens.padded(np.array([0]), pad=0)["token_type_ids"].tolist() == [expected.type_ids]
+    assert padded([(tokens, np.array([0]))], pad=0)["token_type_ids"].tolist() == [expected.type_ids]
     assert tokens.uncut.tolist() == [len(tokenizer(folder).encode(*pair))]
 
 
@@ -112,7 +112,7 @@ def test_longest_first_is_the_rule_of_the_tokenizers_library(folder: Path, limit
     tokens = open_tokenizer(folder).pairs(pairs, limit=limit, truncation="longest_first")
 
     assert rows(tokens) == [encoding.ids for encoding in expected]
-    types = [tokens.padded(np.array([row]), pad=0)["token_type_ids"][0].tolist() for row in range(len(pairs))]
+    types = [padded([(tokens, np.array([row]))], pad=0)["token_type_ids"][0].tolist() for row in range(len(pairs))]
     assert types == [encoding.type_ids for encoding in expected]
 
 
@@ -152,7 +152,7 @@ def test_batches_are_padded_as_the_tokenizers_library_pads_them(folder: Path) ->
     ):
         order = [3, 0, 6, 2]
         expected = reference.encode_batch([inputs[row] for row in order])
-        feed = tokens.padded(np.array(order), pad=opened.pad)
+        feed = padded([(tokens, np.array(order))], pad=opened.pad)
         assert feed["input_ids"].tolist() == [encoding.ids for encoding in expected]
         assert feed["attention_mask"].tolist() == [encoding.attention_mask for encoding in expected]
         assert feed["token_type_ids"].tolist() == [encoding.type_ids for encoding in expected]
@@ -203,17 +203,6 @@ def test_a_tokenizer_that_reads_nothing_is_refused(folder: Path, tmp_path: Path)
     path = rewritten(folder, tmp_path, {"normalizer": {"type": "Replace", "pattern": {"Regex": "."}, "content": ""}})
     with pytest.raises(UnsuitableModelError, match="turns a plain letter into no token"):
         TextTokenizer(path)
-
-
-@pytest.mark.parametrize("texts", [["bad \ud800"], ["fine", "bad \ud800"], ["fine"] * 300 + ["bad \ud800"]])
-def test_a_lone_surrogate_is_an_error_of_the_package(folder: Path, texts: list[str]) -> None:
-    opened = open_tokenizer(folder)
-    with pytest.raises(InputValueError, match=r"lone surrogate \(in 'bad \\ud800'\)"):
-        opened.texts(texts, limit=512)
-    with pytest.raises(InputValueError, match="lone surrogate"):
-        opened.pairs([("query", text) for text in texts], limit=512, truncation="only_second")
-    with pytest.raises(InputValueError, match="lone surrogate"):
-        opened.count(texts, special=True)
 
 
 def test_ids_without_meaning_are_begin_end_padding_and_unknown(folder: Path) -> None:

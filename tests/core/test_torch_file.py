@@ -16,14 +16,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import UnsuitableModelError
-from bge_onnx._checkpoint.torch_file import read_tensors
+from bge_onnx import BGEError
+from bge_onnx._checkpoint import files
 from bge_onnx.testing._torch_file import state_dict_pickle, write_linear
 
 Array = NDArray[Any]
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 BIAS = np.array([0.5, -0.5], np.float32)
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
+    return {name: tensor.read() for name, tensor in files.read_tensors(path).items()}
 
 
 def write_pt(path: Path, members: Mapping[str, bytes], *, compression: int = zipfile.ZIP_STORED) -> Path:
@@ -33,8 +37,8 @@ def write_pt(path: Path, members: Mapping[str, bytes], *, compression: int = zip
     return path
 
 
-def assert_refused(path: Path, message: str = "replace it by the model's own file") -> None:
-    with pytest.raises(UnsuitableModelError, match=message) as caught:
+def assert_refused(path: Path, message: str = "replace it by the model's own") -> None:
+    with pytest.raises(BGEError, match=message) as caught:
         read_tensors(path)
     assert str(path) in str(caught.value)
 
@@ -140,23 +144,28 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         assert_refused(write_pt(tmp_path / "head.pt", {"data.pkl": pickle.dumps(content)}), "else than named tensors")
     assert_refused(write_pt(tmp_path / "head.pt", {"other": b""}), "no data.pkl")
     (tmp_path / "old.pt").write_bytes(pickle.dumps({"weight": 1}))
-    assert_refused(tmp_path / "old.pt", "older than torch 1.6")
+    assert_refused(tmp_path / "old.pt", "no file of torch")
 
 
 def test_tensors_that_do_not_fit_their_storage_are_refused(tmp_path: Path) -> None:
     code = state_dict_pickle({"weight": (2, 3)})
     assert_refused(write_pt(tmp_path / "short.pt", {"data.pkl": code, "data/0": WEIGHT.tobytes()[:-4]}))
     assert_refused(write_pt(tmp_path / "absent.pt", {"data.pkl": code}))
+
+
+def test_a_tensor_that_is_not_contiguous_is_read_by_its_strides(tmp_path: Path) -> None:
+    code = state_dict_pickle({"weight": (2, 3)})
     transposed = code.replace(b"K\x03K\x01\x86", b"K\x01K\x02\x86")
     assert transposed != code
-    assert_refused(write_pt(tmp_path / "t.pt", {"data.pkl": transposed, "data/0": WEIGHT.tobytes()}), "not contiguous")
+    path = write_pt(tmp_path / "t.pt", {"data.pkl": transposed, "data/0": WEIGHT.tobytes()})
+    np.testing.assert_array_equal(read_tensors(path)["weight"], WEIGHT.reshape(3, 2).T)
 
 
 def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     bomb = bytes(65 << 20)
     path = write_pt(tmp_path / "head.pt", {"data.pkl": bomb}, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1 << 20
-    assert_refused(path, "larger than any head")
+    assert_refused(path, "compressed or encrypted|larger than that of any model")
 
 
 def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
@@ -164,7 +173,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     whole = (tmp_path / "head.pt").read_bytes()
     for size in range(0, len(whole), 7):
         (tmp_path / "cut.pt").write_bytes(whole[:size])
-        assert_refused(tmp_path / "cut.pt", "replace it by the model's own file")
+        assert_refused(tmp_path / "cut.pt", "replace it by the model's own")
 
 
 def test_a_damaged_file_gives_tensors_or_a_clean_error(tmp_path: Path) -> None:
@@ -181,7 +190,7 @@ def test_a_damaged_file_gives_tensors_or_a_clean_error(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         try:
             tensors = read_tensors(path)
-        except UnsuitableModelError:
+        except BGEError:
             refused += 1
         else:
             assert all(tensor.dtype == np.float32 for tensor in tensors.values())

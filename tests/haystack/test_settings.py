@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from haystack import Pipeline
 
-from bge_onnx import InputValueError
+from bge_onnx.errors import InputValueError
 from tests.haystack._cases import Case, pipeline_of
 
 # The core's keywords that have another name here, because Haystack's components call them so.

@@ -9,7 +9,8 @@ import pytest
 from haystack import Document, Pipeline
 from haystack.dataclasses import SparseEmbedding
 
-from bge_onnx import M3Embedder, UnsuitableModelError
+from bge_onnx import M3Embedder
+from bge_onnx.errors import UnsuitableModelError
 from haystack_integrations.components.embedders.bge import (
     BGEDocumentEmbedder,
     BGEHybridDocumentEmbedder,

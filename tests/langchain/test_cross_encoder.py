@@ -7,7 +7,8 @@ import pytest
 from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.documents import Document
 
-from bge_onnx import InputTypeError, Reranker
+from bge_onnx import Reranker
+from bge_onnx.errors import InputTypeError
 from langchain_bge import BGECrossEncoder, BGEReranker
 
 PAIRS = [

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bge_onnx import (
+from bge_onnx import Embedder, TruncationWarning
+from bge_onnx.errors import (
     AmbiguousModelError,
-    Embedder,
     InputTypeError,
     TextTooLongError,
-    TruncationWarning,
     UnknownModelError,
     UnsuitableModelError,
 )

@@ -7,7 +7,8 @@ import pytest
 from langchain_core.documents import Document
 from pydantic import ValidationError
 
-from bge_onnx import InputTypeError, Reranker, UnsuitableModelError
+from bge_onnx import Reranker
+from bge_onnx.errors import InputTypeError, UnsuitableModelError
 from langchain_bge import BGEReranker
 from tests.langchain.adapter_rank import rank
 

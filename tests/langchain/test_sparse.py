@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from langchain_qdrant import SparseEmbeddings, SparseVector
 
-from bge_onnx import InputTypeError, M3Embedder, UnsuitableModelError
+from bge_onnx import M3Embedder
+from bge_onnx.errors import InputTypeError, UnsuitableModelError
 from langchain_bge import BGESparseEmbeddings
 
 TEXTS = ["hello world", "", "Bananas are yellow.", "hello world", "北京是中国的首都。"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from llama_index.core.storage.kvstore import SimpleKVStore
 
-from bge_onnx import InputTypeError
+from bge_onnx.errors import InputTypeError
 from bge_onnx.testing import write_tiny_model
 from llama_index.embeddings.bge import BGEEmbedding
 

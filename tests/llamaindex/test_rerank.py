@@ -12,7 +12,8 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from bge_onnx import InputValueError, Reranker, TextTooLongError, UnsuitableModelError
+from bge_onnx import Reranker
+from bge_onnx.errors import InputValueError, TextTooLongError, UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
 from llama_index.postprocessor.bge import BGERerank
 from tests.llamaindex.conftest import TEXTS, Recorder

@@ -9,7 +9,8 @@ import pytest
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding
 from llama_index.core.bridge.pydantic import ValidationError
 
-from bge_onnx import M3Embedder, UnsuitableModelError
+from bge_onnx import M3Embedder
+from bge_onnx.errors import UnsuitableModelError
 from llama_index.embeddings.bge import BGEEmbedding
 from llama_index.sparse_embeddings.bge import BGESparseEmbedding
 from tests.llamaindex.conftest import TEXTS, Recorder

@@ -5,119 +5,167 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from os import PathLike
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+from bge_onnx._cache.place import notes_place
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
-from bge_onnx._catalogue.registry import resolve_model
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
-from bge_onnx._repository.files import ModelFiles
-from bge_onnx._repository.search import fetch
-from bge_onnx._runtime.cpu import available_cpus
-from bge_onnx._runtime.engine import Engine, EngineSpec, Reader, Rows, engine
-from bge_onnx._runtime.plan import schedule
-from bge_onnx._runtime.session import SessionSpec, cpu_only, provider_specs
-from bge_onnx._text.tokens import TextTokenizer, Tokens, open_tokenizer
-from bge_onnx.errors import ClosedError, InputValueError
-from bge_onnx.settings import Options
-
-T = TypeVar("T")
-ModelName: TypeAlias = str | PathLike[str] | ModelSpec
+from bge_onnx._catalogue.modules import dense_modules
+from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task
+from bge_onnx._checkpoint.located import read_located
+from bge_onnx._heads.dense import Dense, open_dense
+from bge_onnx._repository.locate import Located, locate, resolve_base
+from bge_onnx._runtime.calls import Owner
+from bge_onnx._runtime.device import Device
+from bge_onnx._runtime.engine import Engine, EngineSpec, engine
+from bge_onnx._runtime.lazy import Lazy
+from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
+from bge_onnx.errors import InputValueError
+from bge_onnx.settings import EngineSettings, ModelName, changed
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
 _SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenModel:
+class Opened:
     """A model that is ready to compute.
 
     Attributes:
-        spec: What the model is, with the user's own settings applied.
-        folder: The folder it was opened from, where the user named one.
-        files: Its verified files.
-        options: The user's settings.
+        found: What it is, and its verified files.
         limit: The longest input in tokens, special tokens included.
+        token_budget: The most padded tokens in a batch.
         tokenizer: Shared with every other model that reads with the same file.
+        dense: Linear layers behind the pooling.
         graph: What was done to the published graph, for people.
         arithmetic: What the graph's answers depend on beside the files, for fingerprints.
         engine: Shared with every other model opened with the same settings.
     """
 
-    spec: ModelSpec
-    folder: Path | None
-    files: ModelFiles
-    options: Options
+    found: Located
     limit: int
+    token_budget: int
     tokenizer: TextTokenizer
+    dense: tuple[Dense, ...]
     graph: str
     arithmetic: str
     engine: Engine
 
-    def rows(self, tokens: Tokens, read: Reader[T]) -> Iterator[tuple[Rows, T]]:
-        """Plan and run all inputs; yields what `read` makes of each batch, as batches finish."""
-        batches = schedule(tokens.lengths, token_budget=self.options.token_budget, callers=self.engine.callers)
-        return self.engine.map(tokens, batches, read, pad=self.tokenizer.pad)
+    def fingerprint(self, identity: Mapping[str, Any]) -> str:
+        """A sha256, hexadecimal, over the digests of the files and everything else that changes an answer."""
+        spec = self.found.spec
+        parts = {
+            "files": dict(sorted(self.found.files.digests.items())),
+            "precision": self.arithmetic,
+            "limit": self.limit,
+            "pooling": spec.pooling,
+            "instructions": [spec.query_instruction, spec.passage_instruction],
+            "settings": dict(identity),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def open_model(
-    model: ModelName,
+class HasOpened(Protocol):
+    """Whatever a noun is made of once it is open."""
+
+    @property
+    def model(self) -> Opened:
+        """The open model."""
+        ...
+
+
+O = TypeVar("O", bound=HasOpened)  # noqa: E741
+
+
+def find(
+    model: ModelName | Located,
+    settings: Mapping[str, Any],
     *,
     task: Task,
-    answer: Answer,
-    options: Options,
-    default_length: int | None = None,
     pooling: Pooling | None = None,
     query_instruction: str | None = None,
-) -> OpenModel:
-    """Resolve a name, fetch its files and open the engine.
+) -> Located:
+    """Find out what a user means and bring its files here, unless that is done already; see `locate` for the errors.
 
     Args:
-        model: Hub id, catalogue name, folder or `ModelSpec`.
+        model: As the user named it, or what was found already.
+        settings: Complete.
         task: What the model must be made for.
-        answer: What the graph must deliver.
-        options: The user's settings.
-        default_length: The limit in tokens where the user sets none; None for the model's own.
         pooling: Settles or overrides the model's pooling.
         query_instruction: Settles or overrides the model's query instruction.
     """
-    providers = provider_specs(options.providers)
-    spec, folder = resolve_model(model, task=task, pooling=pooling, query_instruction=query_instruction)
-    limit = _limit(spec, options.max_length, default_length)
-    files = fetch(
-        spec,
-        "fp32" if options.precision == "int8" else options.precision,
-        folder=folder,
-        cache_dir=options.cache,
-        sources=options.sources,
-        show_progress=options.show_progress,
+    if isinstance(model, Located):
+        return model
+    return locate(
+        model,
+        task=task,
+        precision=settings["precision"],
+        file=settings["file"],
+        revision=settings["revision"],
+        cache=_cache(settings),
+        sources=settings["sources"],
+        progress=settings["show_progress"],
+        pooling=pooling,
+        query_instruction=query_instruction,
     )
-    on_cpu = cpu_only(providers)
+
+
+def _cache(settings: Mapping[str, Any]) -> Path | None:
+    folder = settings["cache_dir"]
+    return None if folder is None else Path(folder).expanduser()
+
+
+def open_model(
+    found: Located, settings: EngineSettings, *, answer: Answer, default_length: int | None = None
+) -> Opened:
+    """Open the engine of a model.
+
+    Args:
+        found: The model.
+        settings: The user's, complete.
+        answer: What the graph must deliver.
+        default_length: The limit in tokens where the user sets none; None for the model's own.
+    """
+    spec = found.spec
+    base_of = partial(
+        resolve_base, cache=_cache(settings), sources=settings["sources"], progress=settings["show_progress"]
+    )
+    files, checkpoint = read_located(found.files, find_base=base_of, notes=notes_place(_cache(settings)))
+    device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
+    limit = _limit(spec, settings["max_length"], default_length)
+    precision: Precision = "int8" if settings["precision"] == "int8" else files.precision
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
-    graph = prepare_graph(files, answer=answer, precision=options.precision, cache_dir=options.cache, on_cpu=on_cpu)
+    graph = prepare_graph(
+        files,
+        checkpoint,
+        answer=answer,
+        precision=precision,
+        cache_dir=_cache(settings),
+        on_cpu=device.is_cpu,
+    )
     stat = graph.path.stat()
     session = SessionSpec(
-        path=graph.path,
-        stamp=(stat.st_size, stat.st_mtime_ns),
-        outputs=graph.outputs,
-        providers=providers,
-        optimised=graph.prepared,
+        path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
     )
-    return OpenModel(
-        spec=spec,
-        folder=folder,
-        files=files,
-        options=options,
+    return Opened(
+        found=replace(found, files=files),
         limit=limit,
-        tokenizer=open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"]),
+        token_budget=settings["token_budget"] or device.token_budget,
+        tokenizer=open_tokenizer(
+            files.paths["tokenizer"],
+            digest=files.digests["tokenizer"],
+            rows=None if checkpoint is None else checkpoint.architecture.vocabulary,
+        ),
+        dense=open_dense(dense_modules(files.folder)) if spec.task == "embedding" else (),
         graph=graph.note,
-        arithmetic=arithmetic(answer, options.precision),
-        engine=engine(EngineSpec(session=session, threads=options.threads or available_cpus())),
+        arithmetic=arithmetic(answer, precision),
+        engine=engine(EngineSpec(session=session, device=device)),
     )
 
 
@@ -134,33 +182,41 @@ def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
     return asked
 
 
-class Model:
-    """An open model with its identity, its life cycle and its way into other processes.
+class Model(Generic[O]):
+    """A model with its identity, its life cycle and its way into other processes.
 
-    Pickling stores the settings and reopens the model where it is loaded; copies share the engine.
+    Constructors open the model. Unpickled objects open it at first use, so that a worker process raises what goes wrong
+    where it can be reported; copies share what is open and are closed one by one.
     """
 
-    def __init__(self, opened: OpenModel, *, settings: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-        """Take over an open model.
+    _settings_kind: ClassVar[type[Mapping[str, Any]]] = EngineSettings
+
+    def __init__(
+        self, model: ModelName | Located, settings: Mapping[str, Any], open_parts: Callable[[Any, Any], O]
+    ) -> None:
+        """Open a model.
 
         Args:
-            opened: The model.
-            settings: Keyword arguments of the subclass's constructor beyond `Options`, for pickling.
-            identity: What beyond files, options and spec changes an answer, for the fingerprint.
+            model: As the user named it, or what was found already.
+            settings: Complete, see `bge_onnx.settings.complete`.
+            open_parts: A function of a module, which takes the model and the settings.
         """
-        self._state: OpenModel | None = opened
-        self._spec = opened.spec
         self._settings = dict(settings)
-        self._identity = dict(identity)
-        self._options = opened.options
-        self._model: ModelName = opened.spec if opened.folder is None else str(opened.folder)
+        self._open_parts = open_parts
+        self._lazy = Lazy(partial(open_parts, model, self._settings))
+        found = self._lazy.get().model.found
+        self._spec = found.spec
+        self._origins = dict(found.origins)
+        self._reference: ModelName = found.spec if found.folder is None else str(found.folder)
+        self._owner = self._new_owner()
+
+    def _new_owner(self) -> Owner:
+        return Owner(f"this {type(self).__name__} of {self._spec.name}")
 
     @property
-    def _opened(self) -> OpenModel:
-        if self._state is None:
-            msg = f"this {type(self).__name__} of {self._spec.name} was closed; open a new one"
-            raise ClosedError(msg)
-        return self._state
+    def _parts(self) -> O:
+        self._owner.check()
+        return self._lazy.get()
 
     @property
     def spec(self) -> ModelSpec:
@@ -169,23 +225,24 @@ class Model:
 
     @property
     def source(self) -> str:
-        """Where the weights came from."""
-        return self._opened.files.source
+        """Where the weights came from, and why these where there were several."""
+        files = self._parts.model.found.files
+        return f"{files.source}: {files.why}" if files.why else files.source
 
     @property
     def graph(self) -> str:
         """What was done to the published graph before it ran: "as published" or how it was rebuilt."""
-        return self._opened.graph
+        return self._parts.model.graph
 
     @property
     def max_length(self) -> int:
         """The longest input in tokens, special tokens included."""
-        return self._opened.limit
+        return self._parts.model.limit
 
     @property
     def providers(self) -> tuple[str, ...]:
         """ONNX Runtime execution providers that are active, the preferred one first."""
-        return self._opened.engine.providers
+        return self._parts.model.engine.providers
 
     @property
     def fingerprint(self) -> str:
@@ -196,20 +253,20 @@ class Model:
 
         A sha256, hexadecimal, over the digests of the files and every setting that changes an answer.
         """
-        opened = self._opened
-        identity = {
-            "files": dict(sorted(opened.files.digests.items())),
-            "precision": opened.arithmetic,
-            "limit": opened.limit,
-            "pooling": opened.spec.pooling,
-            "instructions": [opened.spec.query_instruction, opened.spec.passage_instruction],
-            "settings": self._identity,
-        }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return self._parts.model.fingerprint(self._identity)
+
+    @property
+    def _identity(self) -> Mapping[str, Any]:
+        """What beyond files, limit and spec changes an answer."""
+        return {}
 
     def close(self) -> None:
-        """Let go of the engine; its memory returns when nobody else uses it. Closing twice is fine."""
-        self._state = None
+        """Let go of the model; its memory returns when nobody else uses it. Closing twice is fine.
+
+        Calls that are under way raise `ClosedError`; what has not begun is not computed.
+        """
+        self._owner.close()
+        self._lazy = Lazy(partial(self._open_parts, self._reference, self._settings))
 
     def __enter__(self) -> Self:
         return self
@@ -220,20 +277,28 @@ class Model:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._spec.name!r})"
+        """What differs from the defaults, and who answered what a vector depends on where it was not the catalogue."""
+        shown = "".join(f", {name}={value!r}" for name, value in changed(self._settings_kind, self._settings).items())
+        told = [f"{what} by {who}" for what, who in self._origins.items() if who not in ("catalogue", "argument")]
+        behind = f"  # {', '.join(told)}" if told else ""
+        return f"{type(self).__name__}({self._spec.name!r}{shown}){behind}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return copy.copy(self)
 
     def __copy__(self) -> Self:
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        twin.__dict__.update(self.__dict__, _owner=self._new_owner())
         return twin
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        options = {name: getattr(self._options, name) for name in Options.__dataclass_fields__}
-        return _reopen, (type(self), self._model, {**options, **self._settings})
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings, not weights."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lazy", "_owner")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lazy = Lazy(partial(self._open_parts, self._reference, self._settings))
+        self._owner = self._new_owner()
 
 
-def _reopen(kind: type[Model], model: ModelName, arguments: Mapping[str, Any]) -> Model:
-    return kind(model, **arguments)  # type: ignore[arg-type]
+__all__ = ["HasOpened", "Model", "Opened", "find", "open_model"]

@@ -9,8 +9,9 @@ BGEError
 ├── UnsuitableModelError (ValueError) a model of another task, or a graph that cannot serve
 ├── WeightsError (OSError)           no source could deliver verified weights
 ├── ProviderError (RuntimeError)     an execution provider was asked for and does not run
+├── InferenceError (RuntimeError)    ONNX Runtime failed while it computed
 ├── ModelOutputError (ArithmeticError) the model answered NaN or infinity
-└── ClosedError (RuntimeError)       the object was closed
+└── ClosedError (RuntimeError)       the object was closed, or the program is about to end
 """
 
 from __future__ import annotations
@@ -77,8 +78,26 @@ class ModelOutputError(BGEError, ArithmeticError):
 
 
 class ClosedError(BGEError, RuntimeError):
-    """The object was closed and can compute nothing more."""
+    """The object was closed, or the interpreter is about to end; nothing more can be computed."""
 
 
 class TruncationWarning(UserWarning):
-    """Texts exceeded the model's limit and were cut; issued once per call, with the counts."""
+    """Inputs exceeded the model's limit and were cut.
+
+    The message is the same for every call, so that Python shows it once a place; the figures of the call are attributes
+    and go to the logger "bge_onnx" at level DEBUG.
+
+    Attributes:
+        cut: How many inputs were cut.
+        seen: How many inputs there were.
+        longest: Tokens of the longest input before it was cut.
+        limit: The most tokens that the model reads.
+    """
+
+    def __init__(self, message: str, *, cut: int = 0, seen: int = 0, longest: int = 0, limit: int = 0) -> None:
+        """Take the message and the figures of one call."""
+        super().__init__(message)
+        self.cut = cut
+        self.seen = seen
+        self.longest = longest
+        self.limit = limit

@@ -3,57 +3,127 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from numbers import Real
 from operator import itemgetter
-from os import PathLike
+from typing import Any, ClassVar, Unpack, cast
 
 import numpy as np
 
-from bge_onnx._cache.prepared import Answer
-from bge_onnx._catalogue.spec import Precision
 from bge_onnx._heads.lexical import (
     LexicalWeights,
+    M3Output,
     M3Scores,
     M3Vectors,
-    colbert_vectors,
-    lexical_weights,
     pair_scores,
     weighted_score,
 )
-from bge_onnx._heads.m3 import open_heads
-from bge_onnx._heads.memory import Memory
-from bge_onnx._heads.vectors import FloatArray, finite
-from bge_onnx._model import ModelName
-from bge_onnx._runtime.engine import Rows
-from bge_onnx._runtime.progress import Progress
-from bge_onnx._runtime.session import Outputs, Provider
-from bge_onnx._text.checks import check_iterable, check_pairs, check_texts, check_whole
-from bge_onnx._text.tokens import Tokens
-from bge_onnx.embedder import Embedder, ahead, windows
+from bge_onnx._heads.m3 import DenseHead, M3Head, open_heads, stack
+from bge_onnx._heads.memory import Memory, Remembering
+from bge_onnx._heads.vectors import FloatArray
+from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._repository.locate import Located
+from bge_onnx._runtime.calls import Owner
+from bge_onnx._runtime.pipeline import Pipeline, in_windows, in_windows_async
+from bge_onnx._runtime.shared import shared
+from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
+from bge_onnx.embedder import Embedder, flat, text_pipeline
 from bge_onnx.errors import InputValueError
-from bge_onnx.settings import TOKEN_BUDGET, Truncate
+from bge_onnx.settings import M3Settings, ModelName, complete, takes
 
-# Several batches of the sizes in which frameworks index.
-REMEMBERED = 256
+__all__ = ["M3Embedder"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class M3Output:
-    """What bge-m3 answers to n texts, in their order; None for what was not asked for.
+@dataclass(frozen=True, slots=True)
+class _DensePart:
+    """The dense vectors out of a pipeline's answers."""
+
+    answers: Pipeline[str]
+    streamed: Pipeline[str]
+    dimension: int
+
+    def run(self, inputs: list[str], owner: Owner) -> FloatArray:
+        """See `Pipeline.run`."""
+        return stack(self.answers.run(inputs, owner), dimension=self.dimension)
+
+    async def arun(self, inputs: list[str], owner: Owner, *, check: Callable[[list[str]], list[str]]) -> FloatArray:
+        """See `Pipeline.arun`."""
+        return stack(await self.answers.arun(inputs, owner, check=check), dimension=self.dimension)
+
+    def stream(self, windows: Iterator[list[str]], owner: Owner, *, show_progress: bool) -> Iterator[FloatArray]:
+        """See `Pipeline.stream`."""
+        return self.streamed.stream(windows, owner, show_progress=show_progress)
+
+    def astream(
+        self, windows: AsyncIterator[list[str]], owner: Owner, *, show_progress: bool
+    ) -> AsyncIterator[FloatArray]:
+        """See `Pipeline.astream`."""
+        return self.streamed.astream(windows, owner, show_progress=show_progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class M3Parts:
+    """An open bge-m3.
 
     Attributes:
-        dense: Shape (n, dim), float32, rows of length 1.
-        lexical: One sparse vector a text.
-        colbert: One array a text, shape (tokens - 1, dim), float32, rows of length 1.
+        model: The open model.
+        answers: Dense and lexical answers, remembered.
+        every: Dense, lexical and ColBERT answers.
+        unremembered: Dense and lexical answers, for streams.
+        dense: Dense vectors alone.
+        remembers: Whether dense vectors come out of `answers`.
     """
 
-    dense: FloatArray | None
-    lexical: list[LexicalWeights] | None
-    colbert: list[FloatArray] | None
+    model: Opened
+    answers: Pipeline[str]
+    every: Pipeline[str]
+    unremembered: Pipeline[str]
+    dense: Pipeline[str]
+    remembers: bool
+
+    @property
+    def passages(self) -> Pipeline[str] | _DensePart:
+        """The way of passages."""
+        if not self.remembers:
+            return self.dense
+        return _DensePart(self.answers, self.dense, self.model.found.spec.dimension)
+
+    @property
+    def queries(self) -> Pipeline[str] | _DensePart:
+        """The way of queries, which are read as passages are."""
+        return self.passages
+
+    @property
+    def streamed(self) -> Pipeline[str]:
+        """The way of passages that come as a stream."""
+        return self.dense
+
+
+def open_parts(model: ModelName | Located, settings: M3Settings) -> M3Parts:
+    """Open a model as an `M3Embedder`.
+
+    Args:
+        model: As the user named it, or what was found already.
+        settings: Complete.
+    """
+    found = find(model, settings, task="embedding", pooling="cls", query_instruction="")
+    opened = open_model(found, settings, answer="m3")
+    spec = found.spec
+    heads = open_heads(spec.name, opened.engine.outputs, opened.found.files.paths, dimension=spec.dimension)
+    unused = opened.tokenizer.unused
+    most = settings["remember"]
+    memory: Memory[bytes, M3Vectors] = shared((Memory, opened.fingerprint({})), Memory)
+    answers = M3Head(heads, unused, colbert=False)
+    return M3Parts(
+        model=opened,
+        answers=text_pipeline(opened, settings, answers, memory=Remembering(memory, most) if most else None),
+        every=text_pipeline(opened, settings, M3Head(heads, unused, colbert=True)),
+        unremembered=text_pipeline(opened, settings, answers),
+        dense=text_pipeline(opened, settings, DenseHead(heads, spec.dimension)),
+        remembers=most > 0,
+    )
 
 
 class M3Embedder(Embedder):
@@ -61,64 +131,24 @@ class M3Embedder(Embedder):
 
     It is also an `Embedder` of dense vectors. bge-m3 takes no query instruction: queries and passages are alike. The
     last texts are remembered together with their dense and lexical answers, so that asking for one kind and then for
-    the other, as frameworks do, is one forward pass; models opened with the same settings share that memory.
+    the other, as frameworks do, is one forward pass; models whose answers are equal share that memory.
 
     Args:
         model: Hub id ("BAAI/bge-m3"), catalogue name, local folder, or `ModelSpec`.
-        remember: How many texts to remember; 0 switches it off.
-        max_length: The longest text in tokens, special tokens included; None for the model's limit of 8192.
-        precision: "fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).
-        threads: CPUs one call may use; None for those the process really has.
-        providers: ONNX Runtime execution providers, all or an error; None for the CPU.
-        token_budget: The most padded tokens that run as one batch.
-        cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
-        sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
-        truncate: What happens to texts over the limit: "warn", "error" or "silent".
-        show_progress: True for a progress bar while embedding; None for one only while weights are fetched.
+        **settings: See `bge_onnx.settings.M3Settings`.
 
     Raises:
         UnsuitableModelError: The model gives dense vectors only.
-        BGEError: The model is unknown, or no source delivers its weights; see `bge_onnx.BGEError`.
+        BGEError: The model is unknown, or no source delivers its weights; see `bge_onnx.errors`.
     """
 
-    _answer: Answer = "m3"
+    _settings_kind: ClassVar[type[Mapping[str, Any]]] = M3Settings
 
-    def __init__(
-        self,
-        model: ModelName = "BAAI/bge-m3",
-        *,
-        remember: int = REMEMBERED,
-        max_length: int | None = None,
-        precision: Precision = "fp32",
-        threads: int | None = None,
-        providers: Sequence[Provider] | None = None,
-        token_budget: int = TOKEN_BUDGET,
-        cache_dir: str | PathLike[str] | None = None,
-        sources: Sequence[str] | None = None,
-        truncate: Truncate = "warn",
-        show_progress: bool | None = None,
-    ) -> None:
-        check_whole(remember, name="remember", least=0)
-        super().__init__(
-            model,
-            query_instruction="",
-            pooling="cls",
-            max_length=max_length,
-            precision=precision,
-            threads=threads,
-            providers=providers,
-            token_budget=token_budget,
-            cache_dir=cache_dir,
-            sources=sources,
-            truncate=truncate,
-            show_progress=show_progress,
-        )
-        opened = self._opened
-        self._heads = open_heads(
-            opened.spec.name, opened.engine.outputs, opened.files.paths, dimension=opened.spec.dimension
-        )
-        self._remember = remember
-        self._settings = {"remember": remember}
+    @takes(M3Settings)
+    def __init__(self, model: ModelName = "BAAI/bge-m3", **settings: Unpack[M3Settings]) -> None:
+        """Open the model."""
+        given = complete(M3Settings, settings, owner=type(self).__name__)
+        Model.__init__(self, model, given, open_parts)
 
     def encode(
         self, texts: Iterable[str], *, dense: bool = True, lexical: bool = True, colbert: bool = False
@@ -132,48 +162,70 @@ class M3Embedder(Embedder):
             colbert: Whether to return ColBERT vectors, which take `tokens * dim * 4` bytes a text.
 
         Raises:
-            InputTypeError: `texts` is no list of str; the message names the position.
+            InputTypeError: `texts` is not a list of str; the message names the position.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        answers = self._answers(check_texts(texts), colbert=colbert, stacklevel=3)
-        return M3Output(
-            dense=self._stack(answers) if dense else None,
-            lexical=[answer.lexical for answer in answers] if lexical else None,
-            colbert=[answer.colbert for answer in answers] if colbert else None,
-        )
+        answers = self._way(colbert=colbert).run(check_texts(texts), self._owner)
+        return self._output(answers, dense=dense, lexical=lexical, colbert=colbert)
 
     async def aencode(
         self, texts: Iterable[str], *, dense: bool = True, lexical: bool = True, colbert: bool = False
     ) -> M3Output:
-        """`encode` off the event loop, a bounded number at a time."""
-        call = partial(self.encode, check_texts(texts), dense=dense, lexical=lexical, colbert=colbert)
-        return await self._opened.engine.wait_for(call)
+        """`encode` off the event loop. A call that is cancelled is not computed any further."""
+        inputs = list(check_iterable(texts))
+        answers = await self._way(colbert=colbert).arun(inputs, self._owner, check=check_texts)
+        return self._output(answers, dense=dense, lexical=lexical, colbert=colbert)
 
-    def encode_stream(self, texts: Iterable[str], *, colbert: bool = False) -> Iterator[M3Vectors]:
+    def encode_stream(
+        self, texts: Iterable[str], *, colbert: bool = False, show_progress: bool | None = None
+    ) -> Iterator[M3Vectors]:
         """Answers as they come, for iterables of any size; nothing is remembered.
 
         `texts` is read in the calling thread, at most two windows of 2,048 texts ahead.
+
+        Args:
+            texts: Any number of texts.
+            colbert: Whether to make ColBERT vectors.
+            show_progress: Whether to draw a progress bar; None for what the embedder was opened with.
 
         Returns:
             The answers to each text, in the order of `texts`.
 
         Raises:
-            InputTypeError: `texts` is no iterable, at once; or holds something else than str, when it is reached.
+            InputTypeError: `texts` is not an iterable, at once; or holds something else than str, when it is reached.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        return self._answer_stream(ahead(self._opened, windows(check_iterable(texts)), ""), colbert=colbert)
+        way = self._m3.every if colbert else self._m3.unremembered
+        windows = in_windows(check_iterable(texts), _checked)
+        stream = way.stream(windows, self._owner, show_progress=self._bar(show_progress))
+        return (answer for answers in stream for answer in answers)
+
+    def aencode_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        colbert: bool = False,
+        show_progress: bool | None = None,
+    ) -> AsyncIterator[M3Vectors]:
+        """`encode_stream` off the event loop; `texts` may be asynchronous itself."""
+        way = self._m3.every if colbert else self._m3.unremembered
+        if not isinstance(texts, AsyncIterable):
+            texts = check_iterable(texts)
+        windows = in_windows_async(texts, _checked)
+        return flat(way.astream(windows, self._owner, show_progress=self._bar(show_progress)))
 
     def lexical_weights(self, texts: Iterable[str]) -> list[LexicalWeights]:
         """The lexical weights alone, in the order of `texts`; see `encode`."""
-        return [answer.lexical for answer in self._answers(check_texts(texts), colbert=False, stacklevel=3)]
+        return _lexical(self._m3.answers.run(check_texts(texts), self._owner))
 
     async def alexical_weights(self, texts: Iterable[str]) -> list[LexicalWeights]:
-        """`lexical_weights` off the event loop, a bounded number at a time."""
-        return await self._opened.engine.wait_for(partial(self.lexical_weights, check_texts(texts)))
+        """`lexical_weights` off the event loop. A call that is cancelled is not computed any further."""
+        inputs = list(check_iterable(texts))
+        return _lexical(await self._m3.answers.arun(inputs, self._owner, check=check_texts))
 
     def lexical_tokens(self, weights: LexicalWeights) -> dict[str, float]:
         """Token to weight, for people to read; of tokens that read alike, the largest weight."""
-        tokenizer = self._opened.tokenizer
+        tokenizer = self._m3.model.tokenizer
         by_weight = sorted(weights.as_dict().items(), key=itemgetter(1))
         return {tokenizer.token(index): weight for index, weight in by_weight}
 
@@ -188,13 +240,13 @@ class M3Embedder(Embedder):
                 model's authors recommend for hybrid retrieval.
 
         Raises:
-            InputTypeError: `pairs` is no list of pairs of str; the message names the position.
+            InputTypeError: `pairs` is not a list of pairs of str; the message names the position.
             InputValueError: The weights are not three numbers with positive sums.
         """
         checked = check_pairs(pairs)
         d, s, c = _check_weights(weights)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
-        answers = dict(zip(texts, self._answers(texts, colbert=True, stacklevel=3), strict=True))
+        answers = dict(zip(texts, self._m3.every.run(texts, self._owner), strict=True))
         rows = [pair_scores(answers[query], answers[passage]) for query, passage in checked]
         dense, lexical, colbert = np.array(rows, dtype=np.float32).reshape(-1, 3).T
         return M3Scores(
@@ -205,81 +257,32 @@ class M3Embedder(Embedder):
             combined=weighted_score((dense, lexical, colbert), (d, s, c)),
         )
 
-    def _embed(self, texts: list[str], instruction: str) -> FloatArray:
-        if not self._remember:
-            return super()._embed(texts, instruction)
-        return self._stack(self._answers([instruction + text for text in texts], colbert=False, stacklevel=4))
+    @property
+    def normalize(self) -> bool:
+        """Whether vectors have length 1; bge-m3's always do."""
+        return True
 
-    def _answers(self, texts: list[str], *, colbert: bool, stacklevel: int) -> list[M3Vectors]:
-        opened = self._opened
-        remember = 0 if colbert else self._remember
-        memory: Memory[tuple[int, str], tuple[M3Vectors, int]] = opened.engine.memory
-        keys = {text: (opened.limit, text) for text in texts}
-        known = memory.recall(keys.values()) if remember else {}
-        missing = [text for text in keys if keys[text] not in known]
-        tokens = opened.tokenizer.texts(missing, limit=opened.limit)
-        lengths = {key: length for key, (_, length) in known.items()}
-        lengths |= zip((keys[text] for text in missing), tokens.uncut.tolist(), strict=True)
-        uncut = np.array([lengths[keys[text]] for text in texts], dtype=np.int64)
-        report = self._report()
-        report.add(uncut, np.minimum(uncut, opened.limit))
-        report.warn(stacklevel=stacklevel)
-        with Progress.of(len(missing), enabled=opened.options.show_progress is True, what="texts") as progress:
-            answers = self._run(tokens, colbert=colbert, progress=progress)
-        found = {keys[text]: (answer, lengths[keys[text]]) for text, answer in zip(missing, answers, strict=True)}
-        if remember:
-            memory.keep(found, most=remember)
-        known |= found
-        return [known[keys[text]][0] for text in texts]
+    @property
+    def _m3(self) -> M3Parts:
+        return cast("M3Parts", self._parts)
 
-    def _answer_stream(self, windows: Iterator[tuple[Tokens, Rows]], *, colbert: bool) -> Iterator[M3Vectors]:
-        for tokens, rows in self._reported(windows):
-            answers = self._run(tokens, colbert=colbert, progress=Progress.off())
-            yield from map(answers.__getitem__, rows.tolist())
+    def _way(self, *, colbert: bool) -> Pipeline[str]:
+        return self._m3.every if colbert else self._m3.answers
 
-    def _run(self, tokens: Tokens, *, colbert: bool, progress: Progress) -> list[M3Vectors]:
-        answers: dict[int, M3Vectors] = {}
-        if len(tokens.lengths):
-            for rows, batch in self._opened.rows(tokens, self._m3_reader(tokens, colbert=colbert)):
-                answers |= zip(rows.tolist(), batch, strict=True)
-                progress.advance(len(rows))
-        return [answers[row] for row in range(len(answers))]
+    def _output(self, answers: Collection[M3Vectors], *, dense: bool, lexical: bool, colbert: bool) -> M3Output:
+        return M3Output(
+            dense=stack(answers, dimension=self.dimension) if dense else None,
+            lexical=_lexical(answers) if lexical else None,
+            colbert=[answer.colbert for answer in answers] if colbert else None,
+        )
 
-    def _m3_reader(self, tokens: Tokens, *, colbert: bool) -> Callable[[Rows, Outputs], list[M3Vectors]]:
-        heads = self._heads
-        unused = self._opened.tokenizer.unused
-        lengths = tokens.lengths
 
-        def read(rows: Rows, outputs: Outputs) -> list[M3Vectors]:
-            dense = finite(heads.dense(outputs, lengths[rows]), what="a text")
-            weights = heads.lexical(outputs)
-            multi = heads.colbert(outputs) if colbert else np.empty((len(rows), 0, dense.shape[1]), np.float32)
-            return [
-                M3Vectors(
-                    dense=dense[i],
-                    lexical=lexical_weights(
-                        tokens.row(row), finite(weights[i, : lengths[row]], what="a text"), unused=unused
-                    ),
-                    colbert=finite(colbert_vectors(multi[i], tokens=int(lengths[row])), what="a text"),
-                )
-                for i, row in enumerate(rows)
-            ]
+def _lexical(answers: Iterable[M3Vectors]) -> list[LexicalWeights]:
+    return [answer.lexical for answer in answers]
 
-        return read
 
-    def _reader(self, tokens: Tokens) -> Callable[[Rows, Outputs], FloatArray]:
-        lengths = tokens.lengths
-
-        def read(rows: Rows, outputs: Outputs) -> FloatArray:
-            return finite(self._heads.dense(outputs, lengths[rows]), what="a text")
-
-        return read
-
-    def _stack(self, answers: Sequence[M3Vectors]) -> FloatArray:
-        out = np.empty((len(answers), self.dimension), dtype=np.float32)
-        for row, answer in zip(out, answers, strict=True):
-            row[:] = answer.dense
-        return out
+def _checked(texts: Iterable[str], first: int) -> list[str]:
+    return check_texts(texts, first=first)
 
 
 def _check_weights(weights: object) -> tuple[float, float, float]:

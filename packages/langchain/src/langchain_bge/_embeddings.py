@@ -9,7 +9,9 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
-from bge_onnx import Embedder, Pooling, as_lists, open_embedder
+from bge_onnx import Embedder, open_embedder
+from bge_onnx.scores import as_lists
+from bge_onnx.types import Pooling
 from langchain_bge._settings import ModelSettings
 
 
@@ -45,8 +47,8 @@ class BGEEmbeddings(ModelSettings, Embeddings):
         """Vectors of passages, in order, without query instruction.
 
         Raises:
-            bge_onnx.InputTypeError: `texts` is no list of str; the message names the position.
-            bge_onnx.TextTooLongError: A text exceeds the limit and `truncate` is "error".
+            bge_onnx.errors.InputTypeError: `texts` is no list of str; the message names the position.
+            bge_onnx.errors.TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         return as_lists(self._engine.embed_documents(texts))
 
@@ -54,8 +56,8 @@ class BGEEmbeddings(ModelSettings, Embeddings):
         """The vector of a query, the query instruction put before it.
 
         Raises:
-            bge_onnx.InputTypeError: `text` is no str.
-            bge_onnx.TextTooLongError: The query exceeds the limit and `truncate` is "error".
+            bge_onnx.errors.InputTypeError: `text` is no str.
+            bge_onnx.errors.TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         vector: list[float] = self._engine.embed_query(text).tolist()
         return vector

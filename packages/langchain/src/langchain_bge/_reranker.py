@@ -46,8 +46,8 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
         """Documents by falling relevance to the query; equal ones keep their order.
 
         Raises:
-            bge_onnx.InputTypeError: `query` is no str.
-            bge_onnx.TextTooLongError: A pair exceeds the limit and `truncate` is "error".
+            bge_onnx.errors.InputTypeError: `query` is no str.
+            bge_onnx.errors.TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
         passages = [document.page_content for document in documents]
         ranked = self._engine.rank(query, passages, top_k=self.top_n, threshold=self.score_threshold)

@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bge_onnx import (
-    TOKEN_BUDGET,
-    Embedder,
-    EngineSettings,
-    ModelSpec,
-    PairTruncation,
-    Precision,
-    Provider,
-    Reranker,
-    Truncate,
-)
+from bge_onnx import Embedder, ModelSpec, Reranker
+from bge_onnx.settings import TOKEN_BUDGET, EngineSettings
+from bge_onnx.types import PairTruncation, Precision, Provider, Truncate
 
 
 class ModelSettings(BaseModel):

@@ -25,7 +25,7 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
     Beside `BGEEmbeddings` with the same settings, a batch of texts takes one forward pass for both.
 
     Raises:
-        bge_onnx.UnsuitableModelError: The model gives dense vectors only.
+        bge_onnx.errors.UnsuitableModelError: The model gives dense vectors only.
         bge_onnx.BGEError: The model is unknown, or no source delivers its weights.
         ImportError: langchain-qdrant is not installed.
 
@@ -56,8 +56,8 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
         """Sparse vectors of passages, in order.
 
         Raises:
-            bge_onnx.InputTypeError: `texts` is no list of str; the message names the position.
-            bge_onnx.TextTooLongError: A text exceeds the limit and `truncate` is "error".
+            bge_onnx.errors.InputTypeError: `texts` is no list of str; the message names the position.
+            bge_onnx.errors.TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         return _vectors(self._engine.lexical_weights(texts))
 
@@ -65,8 +65,8 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
         """The sparse vector of a query.
 
         Raises:
-            bge_onnx.InputTypeError: `text` is no str.
-            bge_onnx.TextTooLongError: The query exceeds the limit and `truncate` is "error".
+            bge_onnx.errors.InputTypeError: `text` is no str.
+            bge_onnx.errors.TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         (vector,) = self.embed_documents([text])
         return vector

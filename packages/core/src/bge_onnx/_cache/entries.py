@@ -1,28 +1,33 @@
 """The cache on disk: entries that are complete and verified, or not there at all.
 
-`<cache>/<owner>--<name>/<precision>-<revision>/` holds an entry's files and its manifest. An entry is made in a staging
-folder beside it and renamed into place under a cross-process lock, so a crash leaves at most a staging folder, which
-the next holder of the lock removes.
+`<cache>/<owner>--<name>/<precision>-<digest>/` holds an entry's files and its manifest; the digest is over everything
+that was asked for, so that no two requests share an entry. An entry is made in a staging folder beside it and renamed
+into place under a cross-process lock; what a crash leaves behind, the next holder of the lock removes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any, get_args
 
 from bge_onnx._cache.digest import combined, sha256_of
-from bge_onnx._catalogue.spec import FileRole, FileSpec, ModelSpec, WeightsSpec
+from bge_onnx._cache.lock import locked, renamed
+from bge_onnx._catalogue.spec import FileRole, FileSpec, WeightsSpec
 from bge_onnx._repository.files import ModelFiles
 
 __all__ = ["DamagedEntryError", "Entry", "Origin", "StoredFile", "model_files"]
 
 _MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 4 << 20  # bytes
 
 
 class DamagedEntryError(Exception):
@@ -43,10 +48,19 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Which source filled an entry: its word in `sources`, and a description for people."""
+    """Which source filled an entry, and with what.
+
+    Attributes:
+        source: Its word in `sources`.
+        label: A description for people.
+        repository: What the files are of; an entry of another repository or revision does not count.
+        revision: The revision that was asked for, whole.
+    """
 
     source: str
     label: str
+    repository: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +70,23 @@ class Entry:
     folder: Path
 
     @classmethod
-    def of(cls, cache: Path, spec: ModelSpec, weights: WeightsSpec) -> Entry:
-        return cls(cache / spec.name.replace("/", "--") / f"{weights.precision}-{_safe(weights.revision)}")
+    def of(cls, cache: Path, name: str, weights: WeightsSpec, *, file: str | None = None) -> Entry:
+        """The entry of what `weights` asks for, `file` being the user's own choice among its files."""
+        asked = [weights.repository, weights.revision, weights.precision, file]
+        asked += [[spec.path, spec.role, spec.sha256] for spec in weights.files]
+        digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:20]
+        return cls(cache / _readable(name) / f"{weights.precision}-{digest}")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Exclude every other process and thread that wants to change this entry."""
-        from filelock import FileLock  # imported late: opening a filled cache needs no lock
+        """Exclude every other process and thread that wants to change this entry; remove what crashes left.
 
+        Raises:
+            TimeoutError: If another process holds the lock and does nothing.
+        """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder.with_name(f".{self.folder.name}.lock")):
+        with locked(self.folder.with_name(f".{self.folder.name}.lock"), progress=self._written):
+            self._sweep()
             yield
 
     def read(self, weights: WeightsSpec) -> tuple[Origin, tuple[StoredFile, ...]] | None:
@@ -76,15 +97,15 @@ class Entry:
         """
         manifest = self.folder / _MANIFEST
         try:
-            raw = json.loads(manifest.read_text(encoding="utf-8"))
-            origin = Origin(source=raw["source"], label=raw["label"])
-            stored = tuple(StoredFile(**file) for file in raw["files"])
+            origin, stored = _parsed(manifest)
         except FileNotFoundError:
             if self.folder.exists():
                 raise DamagedEntryError(f"{manifest} is missing") from None
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, NotADirectoryError) as error:
             raise DamagedEntryError(f"{manifest} is not readable ({error})") from error
+        if (origin.repository, origin.revision) != (weights.repository, weights.revision):
+            raise DamagedEntryError(f"{manifest} is of {origin.repository}@{origin.revision}")
         _check_complete(stored, weights)
         checked = tuple(self._checked(file) for file in stored)
         if checked != stored:
@@ -99,14 +120,14 @@ class Entry:
             fresh = replace(file, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
             if status.st_size == file.size and (fresh == file or sha256_of(path) == file.sha256):
                 return fresh
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise DamagedEntryError(f"{path} is missing") from None
         raise DamagedEntryError(f"{path} has other content than when it was stored")
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
         """An empty folder to fill; the caller holds the lock, so whatever lies there already is a crash's leftover."""
-        folder = self.folder.with_name(f".{self.folder.name}.partial")
+        folder = self._staging
         _remove(folder)
         folder.mkdir(parents=True)
         try:
@@ -122,15 +143,40 @@ class Entry:
                 _sync(Path(folder, name))
             _sync(Path(folder))
         self.remove()
-        staging.rename(self.folder)
+        renamed(staging, self.folder)
         _sync(self.folder.parent)
 
     def remove(self) -> None:
         """Take the entry away; by a rename first, so that no reader meets half of it."""
         if self.folder.exists():
             doomed = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex[:8]}.removed")
-            self.folder.rename(doomed)
+            renamed(self.folder, doomed)
             _remove(doomed)
+
+    @property
+    def _staging(self) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.partial")
+
+    def _written(self) -> int:
+        """Bytes that whoever holds the lock has staged."""
+        total = 0
+        for folder, _, names in os.walk(self._staging):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += Path(folder, name).stat().st_size
+        return total
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left; nobody else writes here while the lock is held."""
+        name = re.escape(self.folder.name)
+        for path in list(self.folder.parent.iterdir()):
+            if re.fullmatch(rf"\.{name}\.([0-9a-f]{{8}}\.removed|partial)", path.name):
+                _remove(path)
+        if self.folder.is_dir():
+            for path in list(self.folder.iterdir()):
+                if re.fullmatch(rf"{re.escape(_MANIFEST)}\.[0-9a-f]{{8}}", path.name):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
 
 def model_files(folder: Path, files: Sequence[StoredFile], source: str) -> ModelFiles:
@@ -143,6 +189,30 @@ def model_files(folder: Path, files: Sequence[StoredFile], source: str) -> Model
     return ModelFiles(
         paths=paths, digests={role: combined(every) for role, every in digests.items()}, source=source, folder=folder
     )
+
+
+def _readable(name: str) -> str:
+    """A folder name for people; what tells entries apart is the digest."""
+    return re.sub(r"[^\w.-]", "_", name.replace("/", "--"), flags=re.ASCII)[:96].strip(".") or "model"
+
+
+def _parsed(manifest: Path) -> tuple[Origin, tuple[StoredFile, ...]]:
+    if manifest.stat().st_size > _LARGEST_MANIFEST:
+        raise ValueError("it is too large")
+    raw = json.loads(manifest.read_text(encoding="utf-8"))
+    if raw.pop("check") != _check(raw):
+        raise ValueError("it was changed")
+    stored = tuple(StoredFile(**file) for file in raw.pop("files"))
+    known = {field.name for field in fields(Origin)}
+    origin = Origin(**{key: value for key, value in raw.items() if key in known})
+    if not all(file.role in get_args(FileRole) for file in stored):
+        raise ValueError("it names an unknown role")
+    return origin, stored
+
+
+def _check(content: dict[str, Any]) -> str:
+    """A digest of everything else in a manifest: one damaged byte of it shows."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _check_complete(stored: Sequence[StoredFile], weights: WeightsSpec) -> None:
@@ -170,14 +240,15 @@ def _stored(staging: Path, file: FileSpec) -> StoredFile:
 
 
 def _write_manifest(folder: Path, origin: Origin, files: Sequence[StoredFile]) -> None:
-    text = json.dumps({**asdict(origin), "files": [asdict(file) for file in files]}, indent=2)
+    content: dict[str, Any] = {**asdict(origin), "files": [asdict(file) for file in files]}
+    text = json.dumps({**content, "check": _check(content)}, indent=2)
     scratch = folder / f"{_MANIFEST}.{uuid.uuid4().hex[:8]}"
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(folder / _MANIFEST)
-
-
-def _safe(revision: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in revision[:12])
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(folder / _MANIFEST)
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bge_onnx._cache.entries import Entry
-from bge_onnx._repository.external import external_files
+from bge_onnx._cache.lock import renamed
+from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._repository.files import ModelFiles
+from bge_onnx._repository.onnx_file import external_files
 
 __all__ = ["link_or_copy", "real_files"]
 
@@ -23,26 +25,41 @@ _logger = logging.getLogger("bge_onnx")
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` a real file with the content of `source`, sharing the disk space where that is possible."""
+    """Make `target`, which must not exist, a real file with the content of `source`; share the disk space if possible.
+
+    Raises:
+        FileExistsError: If there is something at `target`: nothing is ever written over.
+    """
     real = source.resolve()
     try:
         os.link(real, target)
+    except FileExistsError:
+        raise
     except OSError:
-        shutil.copyfile(real, target)
+        with real.open("rb") as content, target.open("xb") as out:
+            shutil.copyfileobj(content, out, 1 << 20)
 
 
-def real_files(files: ModelFiles, cache: Path) -> ModelFiles:
-    """`files`, with model and external data mirrored into the cache if they are symbolic links."""
+def real_files(files: ModelFiles, cache: Path | None) -> ModelFiles:
+    """`files`, with model and external data mirrored into the cache if they are symbolic links.
+
+    Args:
+        files: Of an ONNX model.
+        cache: The cache; None for the default one, which is asked for only where something must be mirrored.
+    """
     model = files.paths["model"]
-    locations = external_files(model)
-    every = (model.name, *locations)
-    if not locations or not any((model.parent / name).is_symlink() for name in every):
+    if files.form != "onnx" or "data" not in files.paths:
         return files
-    entry = Entry(cache / "linked" / f"{files.digests['model'][:16]}-{files.digests['data'][:16]}")
+    locations = external_files(model)  # each of them inside the model's folder, or this raises
+    every = (model.name, *locations)
+    if not any((model.parent / name).is_symlink() for name in every):
+        return files
     try:
+        place = (cache or default_cache_dir()).absolute()
+        entry = Entry(place / "linked" / f"{files.digests['model'][:32]}-{files.digests['data'][:32]}")
         _mirror(entry, model.parent, every)
     except OSError as error:
-        _logger.warning("%s: its links cannot be replaced by files in %s (%s)", model, cache, error)
+        _logger.warning("%s: its links cannot be replaced by real files (%s)", model, error)
         return files
     paths = {**files.paths, "model": entry.folder / model.name, "data": entry.folder / locations[0]}
     return replace(files, paths=paths)
@@ -50,14 +67,21 @@ def real_files(files: ModelFiles, cache: Path) -> ModelFiles:
 
 def _mirror(entry: Entry, folder: Path, every: Sequence[str]) -> None:
     with entry.locked():
-        if not all(_same_size(folder / name, entry.folder / name) for name in every):
+        if not all(_same_file(folder / name, entry.folder / name) for name in every):
             with entry.staging() as staging:
                 for name in every:
                     (staging / name).parent.mkdir(parents=True, exist_ok=True)
                     link_or_copy(folder / name, staging / name)
                 entry.remove()
-                staging.rename(entry.folder)
+                renamed(staging, entry.folder)
 
 
-def _same_size(source: Path, target: Path) -> bool:
-    return target.is_file() and target.stat().st_size == source.stat().st_size
+def _same_file(source: Path, target: Path) -> bool:
+    """Whether the mirror still holds what it was made of: a hard link, or a copy that nobody touched since."""
+    try:
+        ours, theirs = target.stat(), source.stat()
+    except OSError:
+        return False
+    if os.path.samestat(ours, theirs):
+        return True
+    return ours.st_size == theirs.st_size and ours.st_mtime_ns >= theirs.st_mtime_ns

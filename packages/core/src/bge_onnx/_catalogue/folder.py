@@ -1,205 +1,150 @@
-"""A folder -> `ModelSpec`: by its catalogue name where its config agrees, else by the files that describe it."""
+"""What a folder says about the model in it, and nothing else: no name, no catalogue, no guess."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PureWindowsPath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from bge_onnx._catalogue.spec import Head, ModelSpec, Pooling, Task
-from bge_onnx.errors import AmbiguousModelError, UnsuitableModelError
+from bge_onnx._catalogue.json_file import flag, read_list, read_object, strings, text, whole
+from bge_onnx._catalogue.spec import Head, Pooling, Task
+from bge_onnx.errors import UnsuitableModelError
 
-__all__ = ["KnownModel", "agrees", "read_config", "read_folder", "recognise"]
+__all__ = ["Statement", "adapter_base", "read_statement"]
 
 # Families whose position ids start behind the padding id: two of the positions can never be used.
 _OFFSET_FAMILIES = frozenset({"xlm-roberta", "xlm-roberta-xl", "roberta", "camembert", "data2vec-text", "mpnet"})
-_ST_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
-_BERT_POSITIONS = 512
+_MODULES = frozenset({"Transformer", "Pooling", "Normalize", "Dense"})
+_SHORTEST = 3  # tokens: the two special ones, and one of text
+_MOST_WIDE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A catalogue entry with the `model_type` its config.json must have; None where that is unknown."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a folder states; None for what it leaves open.
 
-    spec: ModelSpec
-    family: str | None
+    Attributes:
+        config: Its config.json; empty where it has none.
+        task: Told from the architecture.
+        dimension: Components of its vectors.
+        max_tokens: The smallest limit that any of its files states.
+        pooling: From its pooling module.
+        query_instruction: From its prompts.
+        passage_instruction: From its prompts.
+        heads: Told from bge-m3's head files.
+        origin: Where it was trained from, as `config.json` remembers.
+        dense: It has Dense modules behind its pooling.
+    """
+
+    config: Mapping[str, Any]
+    task: Task | None
+    dimension: int | None
+    max_tokens: int | None
+    pooling: Pooling | None
+    query_instruction: str | None
+    passage_instruction: str | None
+    heads: tuple[Head, ...]
+    origin: str | None
+    dense: bool
 
 
-def read_folder(
-    folder: Path,
-    *,
-    known: Sequence[KnownModel],
-    task: Task,
-    pooling: Pooling | None,
-    query_instruction: str | None,
-) -> ModelSpec:
-    """The spec of the model in `folder`; see `bge_onnx._catalogue.registry.resolve_model` for arguments and errors."""
-    config = read_config(folder)
-    entry = recognise(folder, config, known)
-    if entry is not None:
-        return _overlay(entry.spec, folder, pooling)
-    if not config and task == "embedding" and None in (pooling, query_instruction):
-        raise AmbiguousModelError(
-            f"{folder} has no config.json and no catalogue name in its path: pass pooling='cls' or 'mean' and "
-            "query_instruction='...' ('' for none), add the model's config.json, or pass model='<catalogue name>' "
-            f"(or a ModelSpec) with sources=[{str(folder)!r}]"
-        )
-    found = _task(folder, config, task)
+def read_statement(folder: Path, *, pooling: Pooling | None = None) -> Statement:
+    """Read what a folder states.
+
+    Args:
+        folder: A model's folder.
+        pooling: The user's word, which settles a pooling module that cannot be served.
+
+    Raises:
+        UnsuitableModelError: If it states what cannot be served, or a file of it cannot be read.
+    """
+    path = folder / "config.json"
+    config = read_object(path)
+    text(config, "model_type", path=path)
     _refuse_decoder(folder, config)
-    if found == "reranking":
-        return _reranker(folder, config)
-    if found != task:
-        raise UnsuitableModelError(f"{folder.name} is an embedding model: open it with Embedder, it cannot rerank")
-    return _embedder(folder, config, pooling, query_instruction)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json; empty if there is none."""
-    return _json(folder / "config.json")
-
-
-def recognise(folder: Path, config: Mapping[str, Any], known: Sequence[KnownModel]) -> KnownModel | None:
-    """The entry whose name the path or config.json carries, provided that config.json does not contradict it."""
-    origin = config.get("_name_or_path")
-    stems = {path.stem for path in folder.glob("*.onnx")}
-    parts = (folder.name, *reversed(folder.resolve().parts), *reversed(folder.parts))
-    places = [*parts, *(reversed(PureWindowsPath(origin).parts) if isinstance(origin, str) else ())]
-    if len(stems) == 1:
-        places.append(*stems)
-    for place in places:
-        entry = _named(place, known)
-        if entry is not None and agrees(entry, config):
-            return entry
-    return None
-
-
-def agrees(entry: KnownModel, config: Mapping[str, Any]) -> bool:
-    """Whether config.json, as far as it says anything, describes the entry's kind of model."""
-    spec = entry.spec
-    task = _stated_task(config)
-    if task is not None and task != spec.task:
-        return False
-    if entry.family is not None and config.get("model_type", entry.family) != entry.family:
-        return False
-    return spec.task == "reranking" or config.get("hidden_size", spec.dimension) == spec.dimension
-
-
-def _named(place: str, known: Sequence[KnownModel]) -> KnownModel | None:
-    """The entry with the longest name that stands in `place`, bounded by anything but letters and digits."""
-    best: KnownModel | None = None
-    length = 0
-    for entry in known:
-        for name in {entry.spec.name, *(weights.repository for weights in entry.spec.weights)}:
-            short = name.rpartition("/")[2]
-            # A version behind the name makes it the name of another model: "bge-small-en-v2" is not "bge-small-en".
-            pattern = rf"(?<![a-z0-9]){re.escape(short)}(?![a-z0-9]|[-_.]?v\d)"
-            if len(short) > length and re.search(pattern, place, re.IGNORECASE):
-                best, length = entry, len(short)
-    return best
-
-
-def _overlay(spec: ModelSpec, folder: Path, pooling: Pooling | None) -> ModelSpec:
-    """A catalogue entry with what the folder itself states: a fine-tuned model may differ from its namesake."""
-    if spec.task == "reranking":
-        return spec
-    prompts = _prompts(folder)
-    return replace(
-        spec,
-        pooling=pooling or _pooling(folder) or spec.pooling,
-        query_instruction=prompts[0] or spec.query_instruction,
-        passage_instruction=prompts[1] or spec.passage_instruction,
-    )
-
-
-def _embedder(
-    folder: Path, config: Mapping[str, Any], pooling: Pooling | None, query_instruction: str | None
-) -> ModelSpec:
-    _refuse_extra_modules(folder)
-    dimension = config.get("hidden_size") or _output_width(folder)
-    if not isinstance(dimension, int):
-        raise AmbiguousModelError(
-            f"{folder} does not say how long its vectors are (no hidden_size in config.json); pass a ModelSpec with "
-            "dimension="
-        )
-    heads = _heads(folder)
-    settled_pooling = pooling or _pooling(folder)
-    if settled_pooling is None:
-        raise AmbiguousModelError(
-            f"{folder} does not say how to pool (no 1_Pooling/config.json); pass pooling='cls' or pooling='mean'"
-        )
     query, passage = _prompts(folder)
-    if query_instruction is not None:
-        query = query_instruction
-    elif query is None and "lexical" in heads:
-        query = ""  # the head files mark a bge-m3, and bge-m3 takes no instruction
-    if query is None:
-        raise AmbiguousModelError(
-            f"{folder} does not say which instruction its queries need (no query prompt in "
-            "config_sentence_transformers.json); pass query_instruction='...', or query_instruction='' for none"
-        )
-    return ModelSpec(
-        name=folder.name,
-        dimension=dimension,
+    dense = _dense_widths(folder)
+    return Statement(
+        config=config,
+        task=_task(folder, config),
+        dimension=dense[-1] if dense else whole(config, "hidden_size", path=path),
+        max_tokens=_max_tokens(folder, config),
+        pooling=pooling or _pooling(folder),
         query_instruction=query,
-        passage_instruction=passage or "",
-        max_tokens=_max_tokens(folder, config),
-        pooling=settled_pooling,
-        heads=heads,
+        passage_instruction=passage,
+        heads=_heads(folder),
+        origin=text(config, "_name_or_path", path=path),
+        dense=bool(dense),
     )
 
 
-def _output_width(folder: Path) -> int | None:
-    """Size of the last axis of the graph's first output, where the folder holds one graph and it is fixed."""
-    graphs = [*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")]
-    if len(graphs) != 1:
+def adapter_base(folder: Path) -> tuple[str, str | None] | None:
+    """The base of a LoRA adapter and its revision, as the folder names them; None where the folder is no adapter.
+
+    Raises:
+        UnsuitableModelError: If it is an adapter of another kind, or names no base.
+    """
+    path = folder / "adapter_config.json"
+    config = read_object(path)
+    if not config:
         return None
-    import onnx  # late: folders without config.json are rare
-
-    try:
-        outputs = onnx.load(graphs[0], load_external_data=False).graph.output
-    except Exception:  # protobuf's own class; ONNX Runtime will say what is wrong with the file
-        return None
-    axes = outputs[0].type.tensor_type.shape.dim if outputs else []
-    return axes[-1].dim_value or None if axes else None
-
-
-def _reranker(folder: Path, config: Mapping[str, Any]) -> ModelSpec:
-    return ModelSpec(
-        name=folder.name,
-        task="reranking",
-        dimension=1,
-        query_instruction="",
-        max_tokens=_max_tokens(folder, config),
-        heads=("logit",),
-    )
+    kind = text(config, "peft_type", path=path) or "LORA"
+    if kind != "LORA":
+        raise UnsuitableModelError(
+            f"{path}: peft_type {kind} is not supported; merge the adapter into its base and save"
+        )
+    base = text(config, "base_model_name_or_path", path=path)
+    if not base:
+        raise UnsuitableModelError(f"{path} names no base_model_name_or_path; add the base model's folder or hub id")
+    return base, text(config, "revision", path=path)
 
 
-def _task(folder: Path, config: Mapping[str, Any], asked: Task) -> Task:
-    return _stated_task(config) or ("embedding" if _pooling_file(folder).is_file() else asked)
-
-
-def _stated_task(config: Mapping[str, Any]) -> Task | None:
-    architectures = _strings(config.get("architectures"))
+def _task(folder: Path, config: Mapping[str, Any]) -> Task | None:
+    architectures = strings(config.get("architectures"))
     if any(name.endswith("ForSequenceClassification") for name in architectures):
         return "reranking"
-    return "embedding" if architectures else None
+    if architectures:
+        return "embedding"
+    adapter = read_object(folder / "adapter_config.json").get("task_type")
+    if adapter in ("SEQ_CLS", "FEATURE_EXTRACTION"):
+        return "reranking" if adapter == "SEQ_CLS" else "embedding"
+    return "embedding" if _pooling_file(folder).is_file() else None
 
 
 def _refuse_decoder(folder: Path, config: Mapping[str, Any]) -> None:
-    causal = [name for name in _strings(config.get("architectures")) if name.endswith(("ForCausalLM", "LMHeadModel"))]
-    if causal or config.get("is_decoder") is True:
+    causal = [name for name in strings(config.get("architectures")) if name.endswith(("ForCausalLM", "LMHeadModel"))]
+    if causal or flag(config, "is_decoder"):
         kind = causal[0] if causal else config.get("model_type", "decoder")
         raise UnsuitableModelError(f"{folder} holds a decoder ({kind}); only encoder-only BGE models are supported")
 
 
-def _refuse_extra_modules(folder: Path) -> None:
-    for module in _json_list(folder / "modules.json"):
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        if kind not in _ST_MODULES:
-            raise UnsuitableModelError(f"{folder} has a {kind!r} module behind its encoder, which is not supported")
+def _modules(folder: Path) -> list[tuple[str, str]]:
+    """Kind and path of every module."""
+    found = []
+    for module in read_list(folder / "modules.json"):
+        kind, path = str(module.get("type", "")).rpartition(".")[2], str(module.get("path", ""))
+        if kind not in _MODULES:
+            raise UnsuitableModelError(
+                f"{folder} has a {kind[:80]!r} module behind its encoder, which is not supported"
+            )
+        if re.search(r"\.\.|[\\:\0]|^/", path) or len(path) > 200:
+            raise UnsuitableModelError(f"{folder}/modules.json names a module outside the folder: {path[:80]!r}")
+        found.append((kind, path))
+    return found
+
+
+def _dense_widths(folder: Path) -> list[int]:
+    widths = []
+    for kind, path in _modules(folder):
+        if kind == "Dense":
+            config = folder / path / "config.json"
+            width = whole(read_object(config), "out_features", path=config)
+            if width is None:
+                raise UnsuitableModelError(f"{config} states no out_features; replace it by the model's own")
+            widths.append(width)
+    return widths
 
 
 def _heads(folder: Path) -> tuple[Head, ...]:
@@ -212,18 +157,18 @@ def _heads(folder: Path) -> tuple[Head, ...]:
 
 
 def _pooling_file(folder: Path) -> Path:
-    for module in _json_list(folder / "modules.json"):
-        if str(module.get("type", "")).endswith(".Pooling"):
-            return folder / str(module.get("path", "1_Pooling")) / "config.json"
+    for kind, path in _modules(folder):
+        if kind == "Pooling":
+            return folder / (path or "1_Pooling") / "config.json"
     return folder / "1_Pooling" / "config.json"
 
 
 def _pooling(folder: Path) -> Pooling | None:
-    config = _json(_pooling_file(folder))
+    config = read_object(_pooling_file(folder))
     prefix = "pooling_mode_"
     modes = [key.removeprefix(prefix) for key, on in config.items() if key.startswith(prefix) and on is True]
-    named = config.get("pooling_mode")
-    modes = modes or ([named] if isinstance(named, str) else _strings(named))
+    stated = config.get("pooling_mode")
+    modes = modes or ([stated] if isinstance(stated, str) else strings(stated))
     if not modes:
         return None
     if modes in (["cls_token"], ["cls"]):
@@ -238,46 +183,23 @@ def _pooling(folder: Path) -> Pooling | None:
 
 def _prompts(folder: Path) -> tuple[str | None, str | None]:
     """The query and the passage instruction that the folder states; None for what it leaves open."""
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts")
+    path = folder / "config_sentence_transformers.json"
+    prompts = read_object(path).get("prompts")
     if not isinstance(prompts, dict) or not any(prompts.values()):
         return None, None  # sentence-transformers writes empty prompts for every model: they say nothing
-    query = prompts.get("query")
-    passage = prompts.get("document", prompts.get("passage"))
-    return (query if isinstance(query, str) else None), (passage if isinstance(passage, str) else None)
+    passage = "document" if "document" in prompts else "passage"
+    return text(prompts, "query", path=path), text(prompts, passage, path=path)
 
 
-def _max_tokens(folder: Path, config: Mapping[str, Any]) -> int:
-    positions = config.get("max_position_embeddings")
-    if isinstance(positions, int):
-        positions -= 2 if config.get("model_type") in _OFFSET_FAMILIES else 0
-    limits = [
-        positions,
-        _json(folder / "tokenizer_config.json").get("model_max_length"),
-        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
-    ]
-    return min((int(limit) for limit in limits if isinstance(limit, int | float)), default=_BERT_POSITIONS)
-
-
-def _strings(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    value = _load(path)
-    return value if isinstance(value, dict) else {}
-
-
-def _json_list(path: Path) -> list[dict[str, Any]]:
-    value = _load(path)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _load(path: Path) -> object:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UnsuitableModelError(f"{path} is not valid JSON: {error}") from error
+def _max_tokens(folder: Path, config: Mapping[str, Any]) -> int | None:
+    path = folder / "config.json"
+    positions = whole(config, "max_position_embeddings", path=path, least=_SHORTEST)
+    if positions is not None and text(config, "model_type", path=path) in _OFFSET_FAMILIES:
+        positions -= 2
+    stated = [positions]
+    for name, key in (("tokenizer_config.json", "model_max_length"), ("sentence_bert_config.json", "max_seq_length")):
+        stated.append(whole(read_object(folder / name), key, path=folder / name, least=_SHORTEST))
+    limit = min((limit for limit in stated if limit is not None), default=None)
+    if limit is not None and limit < _SHORTEST:
+        raise UnsuitableModelError(f"{path} leaves {limit} tokens a text; at least {_SHORTEST} are needed")
+    return limit

@@ -1,33 +1,37 @@
-"""What is this model? The catalogue, the user's own entries, and the way from a name or a folder to a `ModelSpec`."""
+"""Which models are known? The catalogue, the entries that users added, and the names they answer to."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 from bge_onnx._catalogue.entries import catalogue, checked
-from bge_onnx._catalogue.folder import KnownModel, agrees, read_config, read_folder, recognise
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
-from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
+from bge_onnx._catalogue.names import KnownModel, decoder
+from bge_onnx._catalogue.spec import ModelSpec, Task
+from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError
 
-__all__ = ["add_model", "get_model", "holds_model", "list_models", "resolve_model"]
+__all__ = ["add_model", "catalogue_entry", "get_model", "known_models", "list_models", "name_of", "nearest", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Registry:
     """The entries users added in this process; the one mutable object of the catalogue, guarded by its lock."""
 
     lock: threading.Lock
     added: dict[str, ModelSpec]
 
+    def after_fork(self) -> None:
+        """Start with a free lock: a thread that held it in the parent does not exist in a forked child."""
+        self.lock = threading.Lock()
+
 
 _registry = _Registry(threading.Lock(), {})
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _registry.after_fork())
 
 
 def list_models(*, task: Task | None = None) -> list[ModelSpec]:
@@ -41,7 +45,7 @@ def list_models(*, task: Task | None = None) -> list[ModelSpec]:
     """
     if task is not None and task not in get_args(Task):
         raise InputValueError(f"task must be one of {_options(get_args(Task))}, or None for all, not {task!r}")
-    specs = (known.spec for known in _known() if task in (None, known.spec.task))
+    specs = (known.spec for known in known_models() if task in (None, known.spec.task))
     return sorted(specs, key=lambda spec: spec.name.casefold())
 
 
@@ -56,10 +60,9 @@ def get_model(name: str) -> ModelSpec:
         InputTypeError: If `name` is not a string.
         UnknownModelError: If there is no such entry; the message names the nearest ones.
     """
-    table = _by_name([known.spec for known in _known()])
-    found = table.get(_text(name).strip().casefold())
+    found = catalogue_entry(name_of(name))
     if found is None:
-        raise UnknownModelError(_unknown(name, table))
+        raise UnknownModelError(unknown(name_of(name)))
     return found
 
 
@@ -87,114 +90,49 @@ def add_model(spec: ModelSpec) -> ModelSpec:
     return spec
 
 
-def resolve_model(
-    model: str | os.PathLike[str] | ModelSpec,
-    *,
-    task: Task,
-    pooling: Pooling | None = None,
-    query_instruction: str | None = None,
-) -> tuple[ModelSpec, Path | None]:
-    """Find out what a user means by `model`.
+def catalogue_entry(name: str) -> ModelSpec | None:
+    """The entry that answers to a name, as `get_model` reads it; None if there is none."""
+    return _by_name([known.spec for known in known_models()]).get(name.strip().casefold())
 
-    Args:
-        model: A `ModelSpec`, a folder that exists, or a name as in `get_model`.
-        task: What the model is to be used for.
-        pooling: Overrides what the catalogue or the folder says; settles a folder that does not say.
-        query_instruction: Likewise; "" for none.
 
-    Returns:
-        The spec, and the folder if `model` is one.
+def nearest(name: str) -> str:
+    """Up to three entries whose names are near, for messages; "" if there are none."""
+    table = _by_name([known.spec for known in known_models()])
+    close = difflib.get_close_matches(name.casefold()[:200], table, n=6, cutoff=0.6)
+    return _options(list(dict.fromkeys(table[key].name for key in close))[:3])
+
+
+def unknown(name: str) -> str:
+    """What to say about a name that the catalogue does not have and the hub cannot have."""
+    shown = name if len(name) <= 120 else f"{name[:117]}..."
+    near = nearest(name)
+    hint = f" (did you mean {near}?)" if near else ""
+    return decoder(name) or (
+        f"no model named {shown!r} in the catalogue{hint}: pass a name that list_models() shows, a hub id "
+        "'owner/name', a local folder or a ModelSpec, or register one with add_model"
+    )
+
+
+def known_models() -> tuple[KnownModel, ...]:
+    """All entries, with what their files must say."""
+    with _registry.lock:
+        return (*catalogue(), *(KnownModel(spec, None) for spec in _registry.added.values()))
+
+
+def name_of(model: object) -> str:
+    """A name or a path as text.
 
     Raises:
-        InputTypeError: If `model` is none of the three, or `query_instruction` is no string.
-        InputValueError: If a spec contradicts itself, or an override has no such value.
-        UnknownModelError: If there is neither such a folder nor such a name.
-        AmbiguousModelError: If a folder leaves open what a vector depends on.
-        UnsuitableModelError: If the model serves another task or cannot be served.
+        InputTypeError: If it is neither.
     """
-    if pooling is not None and pooling not in get_args(Pooling):
-        raise InputValueError(f"pooling must be one of {_options(get_args(Pooling))}, not {pooling!r}")
-    _check_instruction(query_instruction)
-    spec, folder = _find(model, task, pooling, query_instruction)
-    if spec.task != task:
-        raise UnsuitableModelError(_wrong_task(spec))
-    if pooling is not None:
-        spec = replace(spec, pooling=pooling)
-    if query_instruction is not None:
-        spec = replace(spec, query_instruction=query_instruction)
-    return spec, folder
-
-
-def holds_model(folder: Path, spec: ModelSpec) -> bool | None:
-    """Whether a folder that was not named as this model holds it: True, False, or None where nothing tells."""
-    config = read_config(folder)
-    entry = recognise(folder, config, _known())
-    if entry is not None:
-        return entry.spec.name == spec.name
-    return None if agrees(KnownModel(spec, None), config) else False
-
-
-def _find(
-    model: str | os.PathLike[str] | ModelSpec, task: Task, pooling: Pooling | None, query_instruction: str | None
-) -> tuple[ModelSpec, Path | None]:
-    if isinstance(model, ModelSpec):
-        return checked(model), None
-    name = _text(model)
-    if not name.strip():
-        raise InputValueError("model is an empty string; pass a name, a folder or a ModelSpec")
-    path = Path(name).expanduser()
-    if path.is_dir():
-        folder = path.absolute()
-        spec = read_folder(folder, known=_known(), task=task, pooling=pooling, query_instruction=query_instruction)
-        return spec, folder
-    if path.is_file():
-        raise UnknownModelError(f"{name!r} is a file; pass the folder that holds it")
-    if isinstance(model, os.PathLike) or _looks_like_path(name):
-        raise UnknownModelError(f"the folder {name!r} does not exist")
-    return get_model(name), None
-
-
-def _text(model: object) -> str:
     text = os.fspath(model) if isinstance(model, str | os.PathLike) else None
     if not isinstance(text, str):
         raise InputTypeError(f"model must be a name, a folder or a ModelSpec, not {type(model).__name__}")
     return text
 
 
-def _check_instruction(instruction: object) -> None:
-    if instruction is not None and not isinstance(instruction, str):
-        kind = type(instruction).__name__
-        raise InputTypeError(f"query_instruction must be a str, '' for none or None for the model's own, not {kind}")
-
-
-def _looks_like_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or bool(re.match(r"[A-Za-z]:", name))
-
-
-def _wrong_task(spec: ModelSpec) -> str:
-    if spec.task == "reranking":
-        return f"{spec.name} is a reranker: open it with Reranker, it makes no embeddings"
-    nouns = "Embedder or M3Embedder" if "lexical" in spec.heads else "Embedder"
-    return f"{spec.name} is an embedding model: open it with {nouns}, it cannot rerank"
-
-
-def _unknown(name: str, table: Mapping[str, ModelSpec]) -> str:
-    close = difflib.get_close_matches(name.casefold(), table, n=6, cutoff=0.6)
-    nearest = _options(list(dict.fromkeys(table[key].name for key in close))[:3])
-    hint = f" (did you mean {nearest}?)" if close else ""
-    return (
-        f"no model named {name!r} in the catalogue{hint}: pass a name that list_models() shows, a local folder or a "
-        "ModelSpec, or register one with add_model"
-    )
-
-
 def _options(values: Iterable[str]) -> str:
     return ", ".join(repr(value) for value in values)
-
-
-def _known() -> tuple[KnownModel, ...]:
-    with _registry.lock:
-        return (*catalogue(), *(KnownModel(spec, None) for spec in _registry.added.values()))
 
 
 def _by_name(entries: Sequence[ModelSpec]) -> dict[str, ModelSpec]:

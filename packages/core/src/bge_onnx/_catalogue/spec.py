@@ -9,7 +9,9 @@ Precision: TypeAlias = Literal["fp32", "fp16", "int8", "int8-dynamic"]
 Pooling: TypeAlias = Literal["cls", "mean"]
 Task: TypeAlias = Literal["embedding", "reranking"]
 Head: TypeAlias = Literal["dense", "lexical", "colbert", "logit"]
-FileRole: TypeAlias = Literal["model", "data", "tokenizer", "sparse_linear", "colbert_linear"]
+FileRole: TypeAlias = Literal[
+    "model", "data", "tokenizer", "sparse_linear", "colbert_linear", "config", "facts", "base"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +20,8 @@ class FileSpec:
 
     Attributes:
         path: Where the file lies in its repository, with forward slashes.
-        role: What the engine reads it for; "data" is external tensor data that the ONNX file refers to.
+        role: What the engine reads it for; "data" is external tensor data that the ONNX file refers to, or a shard of
+            a checkpoint, and "config" one of the small files that a checkpoint is read with.
         size: Bytes, or None where no public source states them.
         sha256: Lower-case hexadecimal digest, or None where no public source states it.
     """
@@ -38,12 +41,15 @@ class MavenArtifact:
         artifact: Maven artifact id.
         version: Maven version.
         members: Pairs of (`FileSpec.path`, name of the jar member that holds the same bytes).
+        files: The files of the jar, where they are another form of the weights than the hub repository holds; empty
+            if they are `WeightsSpec.files`.
     """
 
     group: str
     artifact: str
     version: str
     members: tuple[tuple[str, str], ...]
+    files: tuple[FileSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +60,15 @@ class WeightsSpec:
         precision: The number format of the file as published.
         repository: Hugging Face hub repository, "owner/name".
         revision: The pinned commit, or "main" where none is pinned.
-        files: Every file that must be present, the "model" and the "tokenizer" always among them.
-        maven: The same files in a Maven repository, where there is such an artefact.
+        files: Every file that must be present, the "model" and the "tokenizer" always among them. Empty: the
+            repository is asked what it holds, and a checkpoint goes before a graph.
+        maven: The same model in a Maven repository, where there is such an artefact.
     """
 
     precision: Precision
     repository: str
     revision: str
-    files: tuple[FileSpec, ...]
+    files: tuple[FileSpec, ...] = ()
     maven: MavenArtifact | None = None
 
 
@@ -81,8 +88,8 @@ class ModelSpec:
         parameters: Number of parameters, or None where unknown.
         license: SPDX identifier, or "" where unknown.
         languages: ISO 639-1 codes, or ("multilingual",).
-        weights: One entry per published precision. Empty: the common layout of a hub repository called `name`
-            (`onnx/model.onnx` and `tokenizer.json` on branch main, unverified).
+        weights: One entry per published precision. Empty: whatever the hub repository called `name` holds on its
+            branch main.
     """
 
     name: str

@@ -1,150 +1,151 @@
-"""Tensors from the small files beside bge-m3, without torch and without trusting them.
+"""`.bin` and `.pt` as torch writes them, without torch: the pickle says what there is, the numbers are mapped.
 
-A `.pt` file is a zip archive with a pickle that describes tensors and one member per storage
-(https://pytorch.org/docs/stable/notes/serialization.html). A pickle can name any function, so this reader knows three
-names and refuses every other.
+Since torch 1.6 a file is a zip archive with the pickle and one uncompressed member for each storage
+(https://pytorch.org/docs/stable/notes/serialization.html). Before, it was five pickles and then the storages, one after
+the other, each behind its count.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import pickle
 import zipfile
-import zlib
-from collections import OrderedDict
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from bge_onnx._checkpoint.mapped import MappedFile, Tensor, Tensors
+from bge_onnx._checkpoint.torch_names import WIDTHS, PickleError, Storage, View
+from bge_onnx._checkpoint.torch_pickle import LARGEST, read_pickle
 
-from bge_onnx.errors import UnsuitableModelError
+_ZIP = b"PK\x03\x04"
+_LEGACY = 0x1950A86A20F9469CFC6C  # the number that a file older than torch 1.6 begins with
+_LEGACY_PROTOCOL = 1001
+_LOCAL_HEADER = 30  # bytes before a member's name
+_ENCRYPTED = 1
 
-Tensors = Mapping[str, npt.NDArray[np.float32]]
-
-# Heads of bge-m3 have about a million numbers; more is a mistake or an attack.
-_LARGEST = 64 * 1024 * 1024
-
-# What the unpickler, the archive and numpy raise over bytes that make no sense to them.
-_DAMAGE = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zlib.error,
-)
+# Tensors may share a storage, as tied embeddings do; more than this is made to fill the memory.
+_MOST_SHARED = 2
 
 
-def read_tensors(path: Path) -> Tensors:
-    """Name to tensor, as float32.
-
-    Args:
-        path: A `.pt` file in torch's zip format, or a `.safetensors` file.
+def read_torch(file: MappedFile) -> Tensors:
+    """Name to tensor; nothing that the file asks for is run.
 
     Raises:
         UnsuitableModelError: The file is damaged, or holds anything but plain tensors.
     """
-    data = path.read_bytes()
     try:
-        return _read_safetensors(data) if path.suffix == ".safetensors" else _read_torch(data)
-    except _DAMAGE as error:
-        msg = f"{path} holds no plain tensors ({error}); replace it by the model's own file"
-        raise UnsuitableModelError(msg) from error
+        state, places = _read_zip(file) if file.data[:4] == _ZIP else _read_legacy(file)
+        views = _views(state)
+        _check_total(views.values())
+        return {name: _tensor(file, name, view, places) for name, view in views.items()}
+    except PickleError as error:
+        raise file.refused(f"holds no plain tensors: {error}") from error
     except zipfile.BadZipFile as error:
-        msg = f"{path} is damaged or older than torch 1.6 ({error}); replace it by the model's own file"
-        raise UnsuitableModelError(msg) from error
+        raise file.refused(f"is cut short or damaged ({error})") from error
+    # What the damaged directory of an archive makes the standard library raise.
+    except (LookupError, ValueError, OverflowError, NotImplementedError, OSError) as error:
+        raise file.refused(f"is damaged ({error})") from error
 
 
-class _Storage(NamedTuple):
-    """A type of number, standing in for torch's storage classes; a tuple, because no pickle can change one."""
-
-    dtype: str
-
-
-_FLOAT, _HALF, _BFLOAT = _Storage("<f4"), _Storage("<f2"), _Storage("<u2")
-_NAMES: dict[tuple[str, str], Any] = {
-    ("torch", "FloatStorage"): _FLOAT,
-    ("torch", "HalfStorage"): _HALF,
-    ("torch", "BFloat16Storage"): _BFLOAT,
-    ("collections", "OrderedDict"): OrderedDict,
-}
+def _views(state: object) -> dict[str, View]:
+    if not isinstance(state, dict):
+        raise PickleError(f"something else than named tensors inside, a {type(state).__name__}")
+    others = [str(name)[:40] for name, value in state.items() if not isinstance(value, View)]
+    if others:
+        named = ", ".join(others[:5])
+        raise PickleError(
+            f"something else than named tensors inside ({named}); if it is a training checkpoint, save the model's "
+            "state_dict alone"
+        )
+    return {str(name): view for name, view in state.items()}
 
 
-def _read_torch(data: bytes) -> Tensors:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        name = next((n for n in archive.namelist() if n.endswith("/data.pkl") or n == "data.pkl"), None)
-        if name is None:
-            msg = "no data.pkl inside"
-            raise ValueError(msg)
-        state = _TensorUnpickler(archive, name.removesuffix("data.pkl")).load()
-    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
-        msg = "something else than named tensors inside"
-        raise ValueError(msg)
-    return {str(key): value for key, value in state.items()}
+def _check_total(views: Iterable[View]) -> None:
+    views = list(views)
+    stored: dict[str, Storage] = {}
+    for view in views:
+        if stored.setdefault(view.storage.key, view.storage) != view.storage:
+            raise PickleError(f"storage {view.storage.key!r} is said to be two things")
+    numbers = 0
+    for view in views:
+        count = 1
+        for extent in view.shape:
+            count *= extent
+        numbers += count
+    if numbers > _MOST_SHARED * sum(storage.count for storage in stored.values()):
+        raise PickleError("its tensors are more than twice as large as what is stored")
 
 
-class _TensorUnpickler(pickle.Unpickler):
-    def __init__(self, archive: zipfile.ZipFile, prefix: str) -> None:
-        super().__init__(io.BytesIO(_member(archive, f"{prefix}data.pkl")))
-        self._archive = archive
-        self._prefix = prefix
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  (the base class says so)
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild
-        try:
-            return _NAMES[module, name]
-        except KeyError:
-            msg = f"it asks for {module}.{name}, which no tensor needs"
-            raise pickle.UnpicklingError(msg) from None
-
-    def persistent_load(self, pid: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401  (the base class says so)
-        _, storage, key, _, count = pid
-        if not isinstance(storage, _Storage) or not str(key).isalnum():
-            msg = "a storage of an unknown kind"
-            raise pickle.UnpicklingError(msg)
-        return _numbers(_member(self._archive, f"{self._prefix}data/{key}"), storage)[:count]
+def _tensor(file: MappedFile, name: str, view: View, places: Mapping[str, tuple[int, int]]) -> Tensor:
+    kind = view.storage.kind
+    if view.storage.key not in places:
+        raise PickleError(f"storage {view.storage.key!r} of {name} is missing")
+    begin, size = places[view.storage.key]
+    if view.storage.count * WIDTHS[kind] > size or begin + size > len(file.data):
+        raise PickleError(f"the storage of {name} ends before its last number")
+    return Tensor(file, name, kind, view.shape, view.strides, begin + view.offset * WIDTHS[kind])
 
 
-def _rebuild(
-    storage: npt.NDArray[np.float32], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
-) -> npt.NDArray[np.float32]:
-    expected = tuple(int(np.prod(size[axis + 1 :])) for axis in range(len(size)))
-    if tuple(stride) != expected:
-        msg = "a tensor that is not contiguous"
-        raise ValueError(msg)
-    count = int(np.prod(size))
-    return storage[offset : offset + count].reshape(size)
+def _read_zip(file: MappedFile) -> tuple[Any, dict[str, tuple[int, int]]]:
+    """The state, and where each storage lies: its key to offset and size in bytes."""
+    with file.path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+    name = next((name for name in members if name.endswith("/data.pkl") or name == "data.pkl"), None)
+    if name is None:
+        raise PickleError("no data.pkl inside")
+    prefix = name.removesuffix("data.pkl")
+    if f"{prefix}byteorder" in members and bytes(_content(file, members[f"{prefix}byteorder"])) != b"little":
+        raise PickleError("its numbers are big-endian")
+    if members[name].file_size > LARGEST:
+        raise PickleError(f"its pickle is larger than that of any model, {members[name].file_size} bytes")
+    state, _ = read_pickle(_content(file, members[name]))
+    keys = {member[len(prefix) + 5 :]: member for member in members if member.startswith(f"{prefix}data/")}
+    return state, {key: _place(file, members[member]) for key, member in keys.items()}
 
 
-def _numbers(data: bytes, storage: _Storage) -> npt.NDArray[np.float32]:
-    values = np.frombuffer(data, storage.dtype)
-    if storage is _BFLOAT:  # the upper half of a float32
-        return (values.astype(np.uint32) << 16).view(np.float32)
-    return values.astype(np.float32)
+def _content(file: MappedFile, member: zipfile.ZipInfo) -> memoryview:
+    begin, size = _place(file, member)
+    return memoryview(file.data)[begin : begin + size]
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _LARGEST:
-        msg = f"{name} is larger than any head of bge-m3"
-        raise ValueError(msg)
-    return archive.read(name)
+def _place(file: MappedFile, member: zipfile.ZipInfo) -> tuple[int, int]:
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & _ENCRYPTED:
+        raise PickleError(f"{member.filename} is compressed or encrypted, which torch never does")
+    header = file.data[member.header_offset : member.header_offset + _LOCAL_HEADER]
+    if header[:4] != _ZIP or len(header) != _LOCAL_HEADER:
+        raise PickleError(f"{member.filename} is not where the archive says")
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    begin = member.header_offset + _LOCAL_HEADER + names
+    if begin + member.file_size > len(file.data):
+        raise PickleError(f"{member.filename} ends behind the file")
+    return begin, member.file_size
 
 
-def _read_safetensors(data: bytes) -> Tensors:
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    storages = {"F32": _FLOAT, "F16": _HALF, "BF16": _BFLOAT}
-    body = data[8 + length :]
-    return {
-        name: _numbers(body[slice(*entry["data_offsets"])], storages[entry["dtype"]]).reshape(entry["shape"])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+def _read_legacy(file: MappedFile) -> tuple[Any, dict[str, tuple[int, int]]]:
+    data = memoryview(file.data)
+    magic, position = read_pickle(data)
+    if magic != _LEGACY:
+        raise PickleError("it is no file of torch")
+    values = []
+    for _ in range(4):
+        value, length = read_pickle(data[position : position + LARGEST])
+        values.append(value)
+        position += length
+    protocol, system, state, keys = values
+    little = isinstance(system, dict) and system.get("little_endian") is True
+    if protocol != _LEGACY_PROTOCOL or not little or not isinstance(keys, list):
+        raise PickleError("it is of an unknown version of torch's old format")
+    return state, _legacy_places(data, position, keys, state)
+
+
+def _legacy_places(data: memoryview, position: int, keys: list[Any], state: object) -> dict[str, tuple[int, int]]:
+    widths = {view.storage.key: WIDTHS[view.storage.kind] for view in _views(state).values()}
+    places: dict[str, tuple[int, int]] = {}
+    for key in keys:
+        count = int.from_bytes(data[position : position + 8], "little")
+        if not isinstance(key, str) or key not in widths:
+            raise PickleError("it holds a storage that no tensor uses")
+        position += 8
+        places[key] = position, count * widths[key]
+        position += count * widths[key]
+        if position > len(data):
+            raise PickleError("it ends in the middle of a storage")
+    return places

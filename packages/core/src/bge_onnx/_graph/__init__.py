@@ -1,9 +1,10 @@
-"""ONNX -> ONNX: the same encoder with fewer or cheaper operations. Reads one file, keeps nothing.
+"""A model -> ONNX: the same encoder with fewer or cheaper operations. Reads one original, keeps nothing.
 
-    file --_source, _match--> Encoder --_build (_int8)--> Graph --_verify--> PreparedGraph
+    ONNX file --source, match--> Encoder --build (int8)--> Graph --verify--> PreparedGraph
+    checkpoint -----------------> Encoder
 
-A graph is only handed out after it has answered random token ids as the original does, so a wrong reading of the
-original costs the gain and never the result.
+A graph is only handed out after it has answered random token ids as the original does: an ONNX file answers by itself,
+weights by a plain forward pass. So a wrong reading of a file costs the gain, and never the result.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from bge_onnx._graph.build import Rows, Site, build
 from bge_onnx._graph.encoder import Array, Encoder, UnrecognisedGraph
 from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
-from bge_onnx._graph.match import recognise
-from bge_onnx._graph.verify import answers, answers_of_file, difference, open_graph, peaks, trial_feeds
-from bge_onnx._graph.writer import DATA_FILE, write_weights
+from bge_onnx._graph.original import OnnxFile, Original
+from bge_onnx._graph.portable import build_portable
+from bge_onnx._graph.verify import answers, difference, open_graph, peaks
+from bge_onnx._runtime.memory import trim_heap
 
-__all__ = ["PreparedGraph", "UnrecognisedGraph", "pair_saturation_bound", "prepare"]
+__all__ = [
+    "OnnxFile",
+    "Original",
+    "PreparedGraph",
+    "UnrecognisedGraph",
+    "pair_saturation_bound",
+    "prepare",
+    "prepare_portable",
+]
 
-_MODEL_FILE = "model.onnx"
 _FLOAT32_TOLERANCE = 1e-5
 # A misplaced scale moves the output by more than its own size. Rounding to 8 bits moves it by 4 % with trained weights;
 # layers of random weights amplify whatever comes in: up to 16 % in vectors, and 35 % in the logits after 24 layers.
@@ -37,8 +43,7 @@ class PreparedGraph:
     """A graph that has been shown to answer as the original does.
 
     Attributes:
-        model: The ONNX model; it refers to its weights as external data.
-        weights: The weights by name, in the order in which they lie in the data file.
+        path: The ONNX model; its weights lie beside it.
         output: Name of the output: "sentence_embedding" (batch, hidden), the first row, not normalised; "logits"
             (batch, labels); or "last_hidden_state" (batch, sequence, hidden). All float32.
         max_abs_diff: Largest absolute difference of a component to the original on random ids, in units of the length
@@ -46,71 +51,81 @@ class PreparedGraph:
         note: What was done, on one line.
     """
 
-    model: bytes
-    weights: Mapping[str, npt.NDArray[np.generic]]
+    path: Path
     output: str
     max_abs_diff: float
     note: str
 
-    def save(self, folder: Path) -> Path:
-        """Write the model and its data file into an existing folder, weight by weight.
 
-        Returns:
-            The path of the model file.
-        """
-        write_weights(folder / DATA_FILE, self.weights)
-        path = folder / _MODEL_FILE
-        path.write_bytes(self.model)
-        return path
-
-
-def prepare(model: Path, *, rows: Rows, precision: Literal["fp32", "int8"], threads: int = 1) -> PreparedGraph:
+def prepare(
+    original: Original, folder: Path, *, rows: Rows, precision: Literal["fp32", "int8"], threads: int = 1
+) -> PreparedGraph:
     """Rebuild the graph of a BERT or XLM-R encoder.
 
     Args:
-        model: ONNX file in float32, with its external data beside it if it has any.
+        original: An ONNX file, or weights.
+        folder: An existing folder for the model and its weights.
         rows: "cls" for the first row or the logits of a classifier, "tokens" for all rows.
         precision: "fp32" equals the original to 1e-5; "int8" multiplies in 8 bits, without calibration texts.
         threads: How many threads ONNX Runtime may use while both graphs are compared.
 
     Raises:
-        UnrecognisedGraph: The graph is not one that this can rebuild, or the rebuilt one answers otherwise.
+        UnrecognisedGraph: The original is not one that this can rebuild, or the rebuilt one answers otherwise.
     """
-    expected = _expected(model, rows, threads=threads)
-    encoder = recognise(model)
-    exact = build(encoder, rows, watch=SMOOTHED if precision == "int8" else ())
+    expected = original.answers(rows, threads=threads)
+    encoder = original.encoder()
+    exact = build(encoder, rows, folder, watch=SMOOTHED if precision == "int8" else ())
     session = open_graph(exact, threads=threads)
     largest, _ = difference(expected, answers(session, encoder), encoder)
     if not largest <= _FLOAT32_TOLERANCE:
         raise UnrecognisedGraph(f"the rebuilt graph differs from the original by {largest:.1e} on random ids")
     if precision == "fp32":
-        return PreparedGraph(exact.model, exact.weights, exact.output, largest, _note(encoder, rows, "float32"))
+        return PreparedGraph(exact.path, exact.output, largest, _note(encoder, rows, "float32"))
     highest = peaks(session, exact, encoder)
-    del session, exact
-    return _quantised(encoder, rows, highest, expected, threads=threads)
+    del session
+    trim_heap()
+    return _quantised(encoder, rows, folder, highest, expected, threads=threads)
 
 
-def _expected(model: Path, rows: Rows, *, threads: int) -> list[Array]:
-    """What the original answers. The encoder is let go: ONNX Runtime holds the weights twice while it loads them."""
-    encoder = recognise(model)
-    if rows == "tokens" and encoder.head is not None:
-        raise UnrecognisedGraph("a classifier has no output for all tokens")
-    trial, read = trial_feeds(encoder), encoder.read
-    del encoder
-    return answers_of_file(model, read, trial, first_row=rows == "cls", threads=threads)
+def prepare_portable(original: Original, folder: Path, *, rows: Rows, data: str) -> PreparedGraph:
+    """Write the graph of an encoder in float32 and standard operators, as an exporter would.
+
+    Args:
+        original: An ONNX file, or weights.
+        folder: An existing folder for the model and its weights.
+        rows: "cls" for the logits of a classifier, or the first row; "tokens" for all rows.
+        data: Name of the file for the weights.
+
+    Raises:
+        UnrecognisedGraph: The original is not one that this can rebuild, or the graph answers otherwise.
+    """
+    expected = original.answers(rows, threads=1)
+    encoder = original.encoder()
+    graph = build_portable(encoder, rows, folder, data=data)
+    largest, _ = difference(expected, answers(open_graph(graph, threads=1), encoder), encoder)
+    if not largest <= _FLOAT32_TOLERANCE:
+        raise UnrecognisedGraph(f"the graph differs from the original by {largest:.1e} on random ids")
+    note = f"{len(encoder.layers)} layers of standard operators, float32"
+    return PreparedGraph(graph.path, graph.output, largest, note)
 
 
 def _quantised(
-    encoder: Encoder, rows: Rows, highest: Mapping[Site, Array], expected: list[Array], *, threads: int
+    encoder: Encoder,
+    rows: Rows,
+    folder: Path,
+    highest: Mapping[Site, Array],
+    expected: list[Array],
+    *,
+    threads: int,
 ) -> PreparedGraph:
     smoothed = smooth_context(encoder, highest)
     factors = row_factors(smoothed, highest)
-    graph = build(smoothed, rows, arithmetic=lambda writer: RowInt8(writer, factors))
+    graph = build(smoothed, rows, folder, arithmetic=lambda writer: RowInt8(writer, factors))
     largest, relative = difference(expected, answers(open_graph(graph, threads=threads), encoder), encoder)
     if not relative <= _INT8_TOLERANCE:
         raise UnrecognisedGraph(f"8-bit products move the output by {relative:.0%} on random ids")
     note = _note(encoder, rows, f"row-wise int8, {relative:.1%} off on random ids")
-    return PreparedGraph(graph.model, graph.weights, graph.output, largest, note)
+    return PreparedGraph(graph.path, graph.output, largest, note)
 
 
 def _note(encoder: Encoder, rows: Rows, precision: str) -> str:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+import onnx
 from onnx import TensorProto, helper
 
 from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm
@@ -76,20 +77,23 @@ class Graph:
     """A built model.
 
     Attributes:
-        model: The ONNX model; refers to its weights as external data.
-        weights: The weights by name, in the order in which they lie in the data file.
+        path: The ONNX model; its weights lie beside it.
         output: Name of the first output.
         sites: What the further outputs show, if they were asked for.
     """
 
-    model: bytes
-    weights: dict[str, npt.NDArray[np.generic]]
+    path: Path
     output: str
     sites: tuple[Site, ...]
 
 
 def build(
-    encoder: Encoder, rows: Rows, *, arithmetic: Callable[[Writer], Arithmetic] = Float32, watch: Collection[Place] = ()
+    encoder: Encoder,
+    rows: Rows,
+    folder: Path,
+    *,
+    arithmetic: Callable[[Writer], Arithmetic] = Float32,
+    watch: Collection[Place] = (),
 ) -> Graph:
     """Write the graph of an encoder.
 
@@ -98,22 +102,29 @@ def build(
         rows: "cls": the first row of every text, float32 (batch, hidden), as "sentence_embedding", not normalised; or
             what the classifier says about it, (batch, labels), as "logits". "tokens": all rows, (batch, sequence,
             hidden), as "last_hidden_state".
+        folder: An existing folder for the model and its weights; a model that is there is replaced.
         arithmetic: Multiplies in all layers, save in a last layer that computes the first row alone: that one is cheap
             and stays in float32.
         watch: Places where what `arithmetic` was fed becomes a further output.
     """
-    writer = Writer()
-    builder = _Builder(encoder, writer, arithmetic(writer))
-    output, extents = builder.whole(rows)
+    with Writer(folder) as writer:
+        builder = Builder(encoder, writer, arithmetic(writer))
+        output, extents = builder.whole(rows)
+        inputs, outputs = declared(encoder, output, extents)
+        watched = {site: value for site, value in builder.fed.items() if site.place in watch}
+        outputs += [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in watched.values()]
+        return Graph(writer.finish(inputs, outputs), output, tuple(watched))
+
+
+def declared(
+    encoder: Encoder, output: str, extents: list[str | int]
+) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+    """Inputs and output of a graph."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, encoder.axes) for name in encoder.inputs]
-    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, extents)]
-    watched = {site: value for site, value in builder.fed.items() if site.place in watch}
-    outputs += [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in watched.values()]
-    model, weights = writer.finish(inputs, outputs)
-    return Graph(model, weights, output, tuple(watched))
+    return inputs, [helper.make_tensor_value_info(output, TensorProto.FLOAT, extents)]
 
 
-class _Builder:
+class Builder:
     """Activations are flat, (batch * sequence, hidden), except inside attention."""
 
     def __init__(self, encoder: Encoder, writer: Writer, arithmetic: Arithmetic) -> None:
@@ -129,15 +140,15 @@ class _Builder:
         self._as_heads = writer.op("Concat", shape, self._ints([encoder.heads, self._width]), axis=0)
         self._as_rows = self._ints([-1, encoder.hidden])
         self._mask = self._masked()
-        per_key = writer.op("Unsqueeze", self._mask, self._ints([2, 3]))
-        self._mask_column = writer.op("Expand", per_key, self._ints([1, 1, encoder.heads, 1]))
+        self._key_mask = self._mask_of_keys()
 
     def whole(self, rows: Rows) -> tuple[str, list[str | int]]:
         batch, sequence = self._encoder.axes
-        *layers, last = enumerate(self._encoder.layers)
         values = self._embeddings()
-        for number, layer in layers:
-            values = self._layer(values, number, layer)
+        number = len(self._encoder.layers) - 1
+        for below, layer in enumerate(self._encoder.layers[:-1]):
+            values = self._layer(values, below, layer)
+        last = number, self._encoder.layers[-1]
         if rows == "tokens":
             self._writer.op("Reshape", self._layer(values, *last), self._as_texts)
             return self._writer.rename_last("last_hidden_state"), [batch, sequence, self._encoder.hidden]
@@ -164,26 +175,41 @@ class _Builder:
         attended = output("output", layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
         middle = self._norm(self._writer.op("Add", attended, rows), layer.attention_norm, f"{number}.attention_norm")
         raised = feed(middle, Site(number, "middle"))("up", layer.up.weight, layer.up.bias)
-        activated = self._writer.op("Gelu", raised, domain=MICROSOFT)
+        activated = self._activated(raised)
         lowered = feed(activated, Site(number, "activated"))("down", layer.down.weight, layer.down.bias)
         return self._norm(self._writer.op("Add", lowered, middle), layer.norm, f"{number}.norm")
 
+    def _mask_of_keys(self) -> str:
+        """The padding mask in the form that attention takes it: one more component of every key."""
+        per_key = self._writer.op("Unsqueeze", self._mask, self._ints([2, 3]))
+        return self._writer.op("Expand", per_key, self._ints([1, 1, self._encoder.heads, 1]))
+
+    def _activated(self, rows: str) -> str:
+        op = self._writer.op
+        match self._encoder.activation:
+            case "gelu":
+                return op("Gelu", rows, domain=MICROSOFT)
+            case "gelu_tanh":
+                return op("FastGelu", rows, domain=MICROSOFT)
+            case "relu":
+                return op("Relu", rows)
+
     def _attention(self, rows: Product, layer: Layer) -> str:
         op, heads = self._writer.op, self._encoder.heads
-        asked = _with_ones(_scaled(layer.query, self._width), heads)
+        asked = _with_ones(scaled(layer.query, self._width), heads)
         query = op("Reshape", rows("query", asked.weight, asked.bias), self._as_texts)
         by_head = op("Reshape", rows("key", layer.key.weight, None), self._as_heads)
-        key = op("Reshape", op("Concat", by_head, self._mask_column, axis=3), self._as_texts)
+        key = op("Reshape", op("Concat", by_head, self._key_mask, axis=3), self._as_texts)
         value = op("Reshape", rows("value", layer.value.weight, None), self._as_texts)
         context = op("MultiHeadAttention", query, key, value, domain=MICROSOFT, num_heads=heads, scale=1.0)
         return op("Reshape", context, self._as_rows)
 
     def _attention_of_one(self, texts: str, first: Product, layer: Layer) -> str:
         op, heads, width = self._writer.op, self._encoder.heads, self._width
-        scaled = _scaled(layer.query, width)
+        asked = scaled(layer.query, width)
         keys = layer.key.weight.T.reshape(heads, width, -1)
         values = layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2)
-        query = op("Reshape", first("query", scaled.weight, scaled.bias), self._ints([-1, heads, width]))
+        query = op("Reshape", first("query", asked.weight, asked.bias), self._ints([-1, heads, width]))
         seen = op("MatMul", op("Transpose", query, perm=[1, 0, 2]), self._writer.weight("last.key", keys))
         scores = op("FusedMatMul", op("Transpose", seen, perm=[1, 0, 2]), texts, domain=MICROSOFT, transB=1)
         mask = op("Unsqueeze", self._mask, self._ints([1]))
@@ -195,7 +221,7 @@ class _Builder:
     def _embeddings(self) -> str:
         op, encoder = self._writer.op, self._encoder
         typed = "token_type_ids" in encoder.inputs
-        words = op("Gather", self._writer.weight("words", encoder.words), self._flat("input_ids"))
+        words = op("Gather", self._writer.table("words", encoder.words), self._flat("input_ids"))
         table = self._writer.weight("positions", encoder.positions if typed else encoder.positions + encoder.types[0])
         if encoder.padding_id is None:
             positions = op("Slice", table, self._ints([0]), self._length)
@@ -247,6 +273,7 @@ def _with_ones(query: Linear, heads: int) -> Linear:
     return Linear(weight.reshape(hidden, total + heads), bias.reshape(-1))
 
 
-def _scaled(query: Linear, width: int) -> Linear:
+def scaled(query: Linear, width: int) -> Linear:
+    """The same with 1/sqrt(width) folded in."""
     scale = np.float32(width**-0.5)
     return Linear(query.weight * scale, query.bias * scale)

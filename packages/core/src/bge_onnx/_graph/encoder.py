@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, Protocol, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float32]
+Activation: TypeAlias = Literal["gelu", "gelu_tanh", "relu"]
 
 
 class UnrecognisedGraph(Exception):  # noqa: N818 - a finding about the graph, which its caller may live with
@@ -39,7 +41,7 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One post-norm transformer layer with an erf GELU between `up` and `down`."""
+    """One post-norm transformer layer with an activation between `up` and `down`."""
 
     query: Linear
     key: Linear
@@ -49,6 +51,42 @@ class Layer:
     up: Linear
     down: Linear
     norm: Norm
+
+
+class Table(Protocol):
+    """Rows of float32 that may lie on disk, in another format; an array is one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice | npt.NDArray[np.int64], /) -> Array: ...
+
+
+class Layers(Sequence[Layer]):
+    """Layers that are read when they are asked for and not kept, so that one at a time is in memory."""
+
+    def __init__(self, count: int, read: Callable[[int], Layer]) -> None:
+        self._numbers = range(count)
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Layers: ...
+
+    def __getitem__(self, index: int | slice) -> Layer | Layers:
+        if isinstance(index, int):
+            return self._read(self._numbers[index])
+        numbers = self._numbers[index]
+        return Layers(len(numbers), lambda place: self._read(numbers[place]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +114,21 @@ class Encoder:
         axes: The symbolic names of the inputs' two axes.
         head: The classifier of a cross-encoder, or None.
         read: The output of the original graph that the rebuilt graph must reproduce.
+        activation: Between the two feed-forward maps: GELU by the error function, GELU by tanh, or ReLU.
     """
 
-    words: Array
+    words: Table
     positions: Array
     types: Array
     norm: Norm
-    layers: tuple[Layer, ...]
+    layers: Sequence[Layer]
     heads: int
     padding_id: int | None
     inputs: tuple[str, ...]
     axes: tuple[str, str]
     head: Head | None
     read: str
+    activation: Activation = "gelu"
 
     @property
     def hidden(self) -> int:

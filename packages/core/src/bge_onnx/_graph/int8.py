@@ -19,7 +19,7 @@ import numpy.typing as npt
 from onnx import TensorProto, helper
 
 from bge_onnx._graph.build import Place, Product, Site
-from bge_onnx._graph.encoder import Array, Encoder, Layer, Linear
+from bge_onnx._graph.encoder import Array, Encoder, Layer, Layers, Linear
 from bge_onnx._graph.writer import MICROSOFT, Writer
 
 SMOOTHED: tuple[Place, ...] = ("rows", "context", "middle")
@@ -81,8 +81,10 @@ def smooth_context(encoder: Encoder, peaks: Mapping[Site, Array]) -> Encoder:
         value = Linear(layer.value.weight * factor, layer.value.bias * factor)
         return replace(layer, value=value, output=replace(layer.output, weight=layer.output.weight / factor[:, None]))
 
-    layers = tuple(smoothed(layer, peaks.get(Site(i, "context"))) for i, layer in enumerate(encoder.layers))
-    return replace(encoder, layers=layers)
+    def read(number: int) -> Layer:
+        return smoothed(encoder.layers[number], peaks.get(Site(number, "context")))
+
+    return replace(encoder, layers=Layers(len(encoder.layers), read))
 
 
 def row_factors(encoder: Encoder, peaks: Mapping[Site, Array]) -> dict[Site, Array]:

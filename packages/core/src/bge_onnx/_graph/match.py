@@ -281,16 +281,22 @@ def _attribute(node: onnx.NodeProto, name: str, default: _Value) -> _Value:
 
 def _check_shapes(encoder: Encoder) -> None:
     hidden = encoder.hidden
-    norms = [encoder.norm, *(norm for layer in encoder.layers for norm in (layer.attention_norm, layer.norm))]
-    tables = [encoder.words, encoder.positions, encoder.types]
-    squares = [linear for layer in encoder.layers for linear in (layer.query, layer.key, layer.value, layer.output)]
+    tables = (encoder.words, encoder.positions, encoder.types)
     fits = (
-        all(norm.gamma.shape == norm.beta.shape == (hidden,) for norm in norms)
-        and all(table.ndim == 2 and table.shape[1] == hidden for table in tables)
-        and all(linear.weight.shape == (hidden, hidden) for linear in squares)
-        and all(layer.up.weight.shape == layer.down.weight.shape[::-1] for layer in encoder.layers)
-        and all(len(layer.up.weight) == hidden for layer in encoder.layers)
+        encoder.norm.gamma.shape == encoder.norm.beta.shape == (hidden,)
+        and all(len(table.shape) == 2 and table.shape[1] == hidden for table in tables)
+        and all(_fits(layer, hidden) for layer in encoder.layers)
         and (encoder.head is None or len(encoder.head.dense.weight) == hidden)
     )
     if not fits:
         raise UnrecognisedGraph(f"weights do not have the shapes of an encoder of width {hidden}")
+
+
+def _fits(layer: Layer, hidden: int) -> bool:
+    norms, squares = (layer.attention_norm, layer.norm), (layer.query, layer.key, layer.value, layer.output)
+    return (
+        all(norm.gamma.shape == norm.beta.shape == (hidden,) for norm in norms)
+        and all(linear.weight.shape == (hidden, hidden) for linear in squares)
+        and layer.up.weight.shape == layer.down.weight.shape[::-1]
+        and len(layer.up.weight) == hidden
+    )

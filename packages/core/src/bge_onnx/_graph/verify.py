@@ -12,7 +12,7 @@ from bge_onnx._graph.build import Graph, Site
 from bge_onnx._graph.encoder import Array, Encoder
 
 # Texts and tokens, cut to what the model reads. The last has attention work in several blocks of keys.
-_SHAPES = ((1, 1), (3, 19), (2, 96), (1, 512), (1, 1100))
+_SHAPES = ((1, 1), (3, 19), (2, 96), (1, 1100))
 _STATISTICS_SHAPE = (1, 128)
 _STATISTICS_RUNS = 15
 _SEED = 20240229
@@ -90,11 +90,8 @@ def peaks(session: ort.InferenceSession, graph: Graph, encoder: Encoder) -> dict
 
 
 def open_graph(graph: Graph, *, threads: int) -> ort.InferenceSession:
-    """Run a graph from memory; its weights are not copied."""
-    options = _options(threads)
-    tensors = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)) for array in graph.weights.values()]
-    options.add_external_initializers(list(graph.weights), tensors)
-    return ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+    """Run a built graph; its weights are mapped from their file."""
+    return ort.InferenceSession(graph.path, _options(threads), providers=["CPUExecutionProvider"])
 
 
 def _options(threads: int) -> ort.SessionOptions:

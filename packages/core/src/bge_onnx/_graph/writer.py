@@ -1,34 +1,49 @@
-"""Writes an ONNX graph node by node; weights stay outside the model's own bytes."""
+"""Writes an ONNX graph node by node; every weight goes to the data file at once, so that none is held."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from types import TracebackType
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from bge_onnx._graph.encoder import Table
+
 Attribute: TypeAlias = int | float | Sequence[int] | TensorProto
 
 MICROSOFT = "com.microsoft"
-DATA_FILE = "model.onnx.data"
+MODEL_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
 _ALIGNMENT = 4096  # lets a runtime map every weight from the file
 _OPSET = 17  # the first with LayerNormalization
 _IR_VERSION = 8  # what came with that opset; newer ones lock out older runtimes
+_SLICE = 4096  # rows of a table that are in memory at once
 
 
 class Writer:
-    """Collects nodes and weights; every method returns the name of the value that it adds."""
+    """Collects nodes; every method returns the name of the value that it adds. Use it in a `with` block."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, *, data: str = DATA_FILE) -> None:
+        """Start a model in an existing folder, its weights in the file `data`; one that is there is replaced."""
+        self._folder = folder
+        self._location = data
+        self._data = (folder / data).open("wb")
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: list[TensorProto] = []
-        self._weights: dict[str, npt.NDArray[np.generic]] = {}
-        self._offset = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._data.close()
 
     def op(self, operator: str, *inputs: str, domain: str = "", **attributes: Attribute) -> str:
         """Apply an operator with one output."""
@@ -48,33 +63,38 @@ class Writer:
 
     def weight(self, name: str, array: npt.NDArray[np.generic]) -> str:
         """A large constant, kept outside the model."""
-        tensor = TensorProto(name=name, dims=array.shape, data_location=TensorProto.EXTERNAL)
-        tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
-        for key, entry in (("location", DATA_FILE), ("offset", self._offset), ("length", array.nbytes)):
-            tensor.external_data.add(key=key, value=str(entry))
-        self._offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-        self._tensors.append(tensor)
-        self._weights[name] = array
+        self._outside(name, array.shape, array.dtype)
+        np.ascontiguousarray(array).tofile(self._data)
         return name
+
+    def table(self, name: str, table: Table) -> str:
+        """A large float32 constant, kept outside the model and read some rows at a time."""
+        self._outside(name, table.shape, np.dtype(np.float32))
+        for start in range(0, len(table), _SLICE):
+            np.ascontiguousarray(table[start : start + _SLICE]).tofile(self._data)
+        return name
+
+    def _outside(self, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+        """Declare a tensor that is written next."""
+        offset = -(-self._data.tell() // _ALIGNMENT) * _ALIGNMENT
+        self._data.seek(offset)
+        tensor = TensorProto(name=name, dims=shape, data_location=TensorProto.EXTERNAL)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(dtype)
+        length = math.prod(shape) * dtype.itemsize
+        for key, entry in (("location", self._location), ("offset", offset), ("length", length)):
+            tensor.external_data.add(key=key, value=str(entry))
+        self._tensors.append(tensor)
 
     def rename_last(self, name: str) -> str:
         """Give the value that was computed last another name."""
         self._nodes[-1].output[:] = [name]
         return name
 
-    def finish(
-        self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
-    ) -> tuple[bytes, dict[str, npt.NDArray[np.generic]]]:
-        """The model without its weights, and the weights in the order of their offsets."""
+    def finish(self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> Path:
+        """Write the model; returns its path."""
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, self._tensors)
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="bge-onnx")
-        return model.SerializeToString(), self._weights
-
-
-def write_weights(path: Path, weights: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Write the data file that the model refers to."""
-    with path.open("wb") as file:
-        for array in weights.values():
-            file.seek(-(-file.tell() // _ALIGNMENT) * _ALIGNMENT)
-            np.ascontiguousarray(array).tofile(file)
+        path = self._folder / MODEL_FILE
+        path.write_bytes(model.SerializeToString())
+        return path

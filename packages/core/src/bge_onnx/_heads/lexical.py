@@ -56,6 +56,28 @@ class M3Vectors:
     lexical: LexicalWeights
     colbert: FloatArray
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays hold in memory."""
+        arrays = self.dense, self.lexical.indices, self.lexical.values, self.colbert
+        # A view keeps all of what it looks at alive.
+        return sum(array.nbytes if array.base is None else array.base.nbytes for array in arrays)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class M3Output:
+    """What bge-m3 answers to n texts, in their order; None for what was not asked for.
+
+    Attributes:
+        dense: Shape (n, dim), float32, rows of length 1.
+        lexical: One sparse vector a text.
+        colbert: One array a text, shape (tokens - 1, dim), float32, rows of length 1.
+    """
+
+    dense: FloatArray | None
+    lexical: list[LexicalWeights] | None
+    colbert: list[FloatArray] | None
+
 
 @dataclass(frozen=True, slots=True)
 class M3Scores:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import FileRole
-from bge_onnx._checkpoint.torch_file import read_tensors
-from bge_onnx._heads.lexical import IntArray, Linear
-from bge_onnx._heads.vectors import FloatArray, pool, unit
-from bge_onnx._runtime.session import M3_OUTPUTS, Outputs
+from bge_onnx._checkpoint.files import read_tensors
+from bge_onnx._heads.lexical import IntArray, Linear, M3Vectors, colbert_vectors, lexical_weights
+from bge_onnx._heads.vectors import FloatArray, Outputs, finite, pool, unit
+from bge_onnx._runtime.session import M3_OUTPUTS
+from bge_onnx._text.tokens import Tokens
 from bge_onnx.errors import UnsuitableModelError
 
 
@@ -78,6 +80,66 @@ class GraphHeads:
         return np.asarray(outputs["colbert_vecs"], dtype=np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class DenseHead:
+    """bge-m3's dense vector alone."""
+
+    heads: Heads
+    dimension: int
+
+    def allocate(self, count: int) -> FloatArray:
+        """Shape (count, dim), float32."""
+        return np.empty((count, self.dimension), dtype=np.float32)
+
+    def read(self, tokens: Tokens, rows: IntArray, outputs: Outputs) -> FloatArray:
+        """Vectors of some rows, shape (rows, dim)."""
+        return finite(self.heads.dense(outputs, tokens.lengths[rows]), what="a text")
+
+
+@dataclass(frozen=True, slots=True)
+class M3Head:
+    """All of bge-m3's answers to a text, as one `M3Vectors`.
+
+    Attributes:
+        heads: The three heads.
+        unused: Ids that carry no meaning.
+        colbert: Whether ColBERT vectors are wanted.
+    """
+
+    heads: Heads
+    unused: frozenset[int]
+    colbert: bool
+
+    def allocate(self, count: int) -> npt.NDArray[np.object_]:
+        """Shape (count,), one object a text."""
+        return np.empty(count, dtype=object)
+
+    def read(self, tokens: Tokens, rows: IntArray, outputs: Outputs) -> npt.NDArray[np.object_]:
+        """Answers to some rows, shape (rows,)."""
+        lengths = tokens.lengths[rows]
+        dense = finite(self.heads.dense(outputs, lengths), what="a text")
+        weights = self.heads.lexical(outputs)
+        multi = self.heads.colbert(outputs) if self.colbert else np.empty((len(rows), 0, dense.shape[1]), np.float32)
+        answers = self.allocate(len(rows))
+        for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            answers[i] = M3Vectors(
+                dense=dense[i].copy(),  # a view would keep the batch alive
+                lexical=lexical_weights(
+                    tokens.row(row), finite(weights[i, :length], what="a text"), unused=self.unused
+                ),
+                colbert=finite(colbert_vectors(multi[i], tokens=int(length)), what="a text"),
+            )
+        return answers
+
+
+def stack(answers: Collection[M3Vectors], *, dimension: int) -> FloatArray:
+    """The dense vectors of some answers, shape (n, dim), float32; a copy."""
+    out = np.empty((len(answers), dimension), dtype=np.float32)
+    for row, answer in zip(out, answers, strict=True):
+        row[:] = answer.dense
+    return out
+
+
 def open_heads(name: str, outputs: list[str], paths: Mapping[FileRole, Path], *, dimension: int) -> Heads:
     """The heads of an open model.
 
@@ -112,7 +174,7 @@ def _linear(path: Path, *, rows: int | None, columns: int) -> Linear:
         held = ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "no tensors"
         msg = f"{path} holds {held}, not one linear layer over {columns} inputs; replace it by the model's own file"
         raise UnsuitableModelError(msg)
-    return Linear(tensors["weight"], tensors["bias"])
+    return Linear(tensors["weight"].read(), tensors["bias"].read())
 
 
 def _only(outputs: Outputs) -> FloatArray:

@@ -1,19 +1,26 @@
-"""What token outputs mean: pooled vectors and rerank scores. Pure numpy."""
+"""What outputs mean: pooled vectors, rerank logits and scores. Pure numpy."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from numbers import Real
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import Pooling
 from bge_onnx._text.checks import check_whole
-from bge_onnx.errors import InputTypeError, InputValueError, ModelOutputError
+from bge_onnx._text.tokens import Tokens
+from bge_onnx.errors import InputTypeError, InputValueError, ModelOutputError, UnsuitableModelError
 
 FloatArray = npt.NDArray[np.float32]
+Outputs: TypeAlias = Mapping[str, npt.NDArray[np.floating[Any]]]
+
+ONE_LOGIT = "a BGE reranker gives one, which means relevance: export the model with num_labels=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +126,48 @@ def check_threshold(threshold: object, *, name: str = "threshold") -> None:
         raise InputTypeError(msg)
     if math.isnan(threshold):
         raise InputValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorHead:
+    """One vector a text.
+
+    Attributes:
+        dimension: Components of a vector.
+        pooling: How token outputs become one vector.
+        normalize: Whether vectors have length 1.
+        layers: Applied to pooled vectors, before they are brought to length 1.
+    """
+
+    dimension: int
+    pooling: Pooling
+    normalize: bool
+    layers: tuple[Callable[[FloatArray], FloatArray], ...] = ()
+
+    def allocate(self, count: int) -> FloatArray:
+        """Shape (count, dim), float32."""
+        return np.empty((count, self.dimension), dtype=np.float32)
+
+    def read(self, tokens: Tokens, rows: npt.NDArray[np.int64], outputs: Outputs) -> FloatArray:
+        """Vectors of some rows, shape (rows, dim)."""
+        (output,) = outputs.values()
+        pooled = pool(output, tokens.lengths[rows], pooling=self.pooling)
+        vectors = finite(reduce(lambda values, layer: layer(values), self.layers, pooled), what="a text")
+        return unit(vectors) if self.normalize else vectors
+
+
+@dataclass(frozen=True, slots=True)
+class LogitHead:
+    """One logit a pair."""
+
+    def allocate(self, count: int) -> FloatArray:
+        """Shape (count,), float32."""
+        return np.empty(count, dtype=np.float32)
+
+    def read(self, tokens: Tokens, rows: npt.NDArray[np.int64], outputs: Outputs) -> FloatArray:  # noqa: ARG002
+        """Logits of some rows, shape (rows,)."""
+        (output,) = outputs.values()
+        if output.size != len(rows):
+            msg = f"the model gives {output.size // len(rows)} logits a pair; {ONE_LOGIT}"
+            raise UnsuitableModelError(msg)
+        return finite(output.reshape(-1).astype(np.float32), what="a pair")

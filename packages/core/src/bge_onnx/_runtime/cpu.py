@@ -21,15 +21,24 @@ def available_cpus() -> int:
     return affinity if quota is None else max(1, min(affinity, int(quota)))
 
 
-def cpu_signature() -> str:
-    """What kind of CPU this is, as far as it decides which kernels run: one string for equal machines."""
+# The instruction sets that ONNX Runtime's kernels are chosen by (MLAS, onnxruntime/core/mlas/lib/platform.cpp).
+_INSTRUCTION_SETS = frozenset(
+    "sse4_1 avx f16c fma avx2 avx_vnni avx_vnni_int8 avx_ne_convert avx512f avx512bw avx512dq avx512vl avx512_vnni "
+    "avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 "
+    "asimd asimdhp asimddp fphp i8mm bf16 sve sve2 svei8mm svebf16 sme sme2".split()
+)
+
+
+def instruction_sets() -> str:
+    """What decides which kernels run on this CPU: one string for machines that can share a prepared graph."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    features = (line for line in lines if line.startswith(("flags", "Features")))
-    words = next(features, f":{platform.processor()}").partition(":")[2].split()
-    return " ".join([platform.system(), platform.machine(), *sorted(words)])
+    features = next((line for line in lines if line.startswith(("flags", "Features"))), None)
+    words = [platform.processor()] if features is None else features.partition(":")[2].split()
+    known = sorted(set(words) if features is None else _INSTRUCTION_SETS.intersection(words))
+    return " ".join([platform.system(), platform.machine(), *known])
 
 
 def cgroup_quota(root: Path, membership: Path) -> float | None:

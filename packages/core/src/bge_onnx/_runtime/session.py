@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from bge_onnx.errors import InferenceError, InputValueError, ProviderError, UnsuitableModelError
-
-Provider: TypeAlias = str | tuple[str, Mapping[str, Any]]
-ProviderSpec: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
-Outputs: TypeAlias = Mapping[str, npt.NDArray[np.floating[Any]]]
-
-CPU: ProviderSpec = ("CPUExecutionProvider", ())
+from bge_onnx._heads.vectors import Outputs
+from bge_onnx._runtime.device import CPU, Device
+from bge_onnx.errors import InferenceError, ProviderError, UnsuitableModelError
 
 # Alternatives in order of preference: the first whose names a graph all has is used.
 TOKEN_OUTPUTS = (("last_hidden_state",), ("token_embeddings",))
@@ -41,33 +37,26 @@ class SessionSpec:
         path: The ONNX file.
         stamp: Its size and modification time, so that a replaced file is another session.
         outputs: Alternatives of output names, in order of preference.
-        providers: Execution providers in order of preference.
         optimised: The file was saved by ONNX Runtime after its own optimisation for this very CPU.
     """
 
     path: Path
     stamp: tuple[int, int]
     outputs: tuple[tuple[str, ...], ...]
-    providers: tuple[ProviderSpec, ...] = (CPU,)
     optimised: bool = False
-
-    @property
-    def on_cpu(self) -> bool:
-        """Whether the CPU is all that was asked for."""
-        return cpu_only(self.providers)
 
 
 class Session:
     """An open graph that is fed by input name and read by output name."""
 
-    def __init__(self, spec: SessionSpec, *, threads: int) -> None:
+    def __init__(self, spec: SessionSpec, device: Device, *, threads: int) -> None:
         """Open the graph.
 
         Raises:
             ProviderError: A provider asked for is absent, or ONNX Runtime fell back to another one.
             UnsuitableModelError: The file is no readable graph, or none with the inputs and outputs that are due.
         """
-        self._session = _load(spec, threads=threads)
+        self._session = _load(spec, device, threads=threads)
         self.outputs = _outputs(self._session, spec)
         self._dtypes = _input_dtypes(self._session, spec.path)
         self._shrink = ort.RunOptions()
@@ -135,63 +124,21 @@ def save_optimised(source: Path, target: Path, *, data: str) -> None:
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
     options.add_session_config_entry("session.save_external_prepacked_constant_initializers", str(int(PREPACKS)))
     try:
-        ort.InferenceSession(str(source), options, providers=[CPU[0]])
+        ort.InferenceSession(str(source), options, providers=[CPU])
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
         raise OSError(first_line(error)) from error
 
 
-def provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, ...]:
-    """Providers in one hashable form; None stands for the CPU.
-
-    Args:
-        providers: Names, or pairs of a name and its options, in order of preference.
-
-    Raises:
-        InputValueError: The list is empty or a bare string.
-        ProviderError: One of them is not part of this ONNX Runtime; the message names those that are.
-    """
-    if providers is None:
-        return (CPU,)
-    if isinstance(providers, str) or not providers:
-        msg = f"providers must be a list of ONNX Runtime provider names, got {providers!r}; pass None for the CPU"
-        raise InputValueError(msg)
-    specs = tuple(map(_provider_spec, providers))
-    available = ort.get_available_providers()
-    for name, _ in specs:
-        if name not in available:
-            msg = (
-                f"{name} is not part of the installed ONNX Runtime, which has {', '.join(available)}; "
-                "install the onnxruntime build that has it, or leave providers= out for the CPU"
-            )
-            raise ProviderError(msg)
-    return specs
-
-
-def cpu_only(providers: Sequence[ProviderSpec]) -> bool:
-    """Whether these providers are the CPU alone, whatever its options."""
-    return all(name == CPU[0] for name, _ in providers)
-
-
-def _provider_spec(provider: object) -> ProviderSpec:
-    match provider:
-        case str():
-            return provider, ()
-        case (str() as name, Mapping() as settings):
-            return name, tuple(sorted((str(key), str(value)) for key, value in settings.items()))
-    msg = f"a provider must be a name or a pair of a name and a dict of its options, got {provider!r}"
-    raise InputValueError(msg)
-
-
-def _load(spec: SessionSpec, *, threads: int) -> ort.InferenceSession:
+def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSession:
     options = session_options(threads=threads)
     if spec.optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    providers = [(name, dict(settings)) for name, settings in spec.providers]
-    names = [name for name, _ in spec.providers]
+    providers = [(name, dict(settings)) for name, settings in device.providers]
+    names = [name for name, _ in device.providers]
     try:
         session = ort.InferenceSession(str(spec.path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
-        if not spec.on_cpu:
+        if not device.is_cpu:
             msg = f"ONNX Runtime could not start {spec.path} on {', '.join(names)}: {first_line(error)}"
             raise ProviderError(msg) from error
         msg = f"ONNX Runtime could not load {spec.path}: {first_line(error)}"

@@ -33,9 +33,9 @@ def shared(key: Hashable, make: Callable[[], T]) -> T:
         return found
 
 
-def everything(kind: type[T]) -> list[T]:
+def open_things(kind: type[T]) -> list[T]:
     """All open things of one kind."""
-    return [thing for thing in _open.values() if isinstance(thing, kind)]
+    return [thing for thing in list(_open.values()) if isinstance(thing, kind)]
 
 
 def _after_fork_in_child() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NoReturn, cast
 
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -17,10 +18,15 @@ def check_text(text: object, *, what: str = "text") -> str:
         what: How the message should call it: "query", "text 3".
 
     Raises:
-        InputTypeError: It is no `str`.
+        InputTypeError: It is not a `str`.
+        InputValueError: It holds a lone surrogate, which no tokenizer can read.
     """
-    if not isinstance(text, str):
-        _refuse(text, what)
+    if type(text) is not str:
+        if not isinstance(text, str):
+            _refuse(text, what)
+        text = str.__str__(text)  # a subclass may hash, compare or print as it likes
+    if not text.isascii():
+        _refuse_surrogates(text, what)
     return text
 
 
@@ -30,6 +36,12 @@ def check_iterable(texts: object, *, what: str = "text") -> Iterable[Any]:
     Raises:
         InputTypeError: They are a string, bytes, a mapping, or nothing to iterate over.
     """
+    if _is_table(texts):
+        msg = (
+            f"expected a list of str, got a {type(texts).__name__}, whose iteration gives names instead of texts; pass "
+            "one of its columns"
+        )
+        raise InputTypeError(msg)
     if not _is_list(texts):
         msg = f"expected a list of str, got {_describe(texts)}; pass [{what}] for a single {what}"
         raise InputTypeError(msg)
@@ -45,25 +57,36 @@ def check_texts(texts: object, *, what: str = "text", first: int = 0) -> list[st
         first: Position of the first text, for callers that check a stream piece by piece.
 
     Raises:
-        InputTypeError: It is no list, or one of the texts is no `str`; the message names the position.
+        InputTypeError: It is not a list, or one of the texts is not a `str`; the message names the position.
+        InputValueError: One of the texts holds a lone surrogate; the message names the position.
     """
     checked = list(check_iterable(texts, what=what))
-    for position, text in enumerate(checked, first):
-        if not isinstance(text, str):
-            _refuse(text, f"{what} {position}")
+    for place, text in enumerate(checked):
+        if type(text) is not str or not text.isascii():
+            checked[place] = check_text(text, what=f"{what} {first + place}")
     return checked
+
+
+def check_pair_list(pairs: object) -> Iterable[Any]:
+    """The pairs themselves, unread.
+
+    Raises:
+        InputTypeError: They are a string, bytes, a mapping, a table, or nothing to iterate over.
+    """
+    if _is_table(pairs) or not _is_list(pairs):
+        msg = f"expected a list of (query, passage) pairs, got {_describe(pairs)}; pass [(query, passage)]"
+        raise InputTypeError(msg)
+    return cast("Iterable[Any]", pairs)
 
 
 def check_pairs(pairs: object) -> list[tuple[str, str]]:
     """A list of (query, passage) pairs, in order.
 
     Raises:
-        InputTypeError: It is no list of pairs of `str`; the message names the position.
+        InputTypeError: It is not a list of pairs of `str`; the message names the position.
+        InputValueError: A text holds a lone surrogate; the message names the position.
     """
-    if not _is_list(pairs):
-        msg = f"expected a list of (query, passage) pairs, got {_describe(pairs)}; pass [(query, passage)]"
-        raise InputTypeError(msg)
-    return list(_checked_pairs(cast("Iterable[object]", pairs)))
+    return list(_checked_pairs(check_pair_list(pairs)))
 
 
 def _checked_pairs(pairs: Iterable[object]) -> Iterator[tuple[str, str]]:
@@ -99,19 +122,21 @@ def check_whole(value: object, *, name: str, least: int = 1, none: str = "") -> 
         raise InputValueError(msg)
 
 
-def refuse_surrogates(texts: Iterable[str]) -> None:
-    """Quote the first text that cannot be encoded as UTF-8, if there is one.
+def _refuse_surrogates(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - 20) : error.start + 20]
+        msg = (
+            f"{what} holds a lone surrogate at character {error.start} (in {around!r}); decode its source with "
+            "errors='replace'"
+        )
+        raise InputValueError(msg) from None
 
-    Raises:
-        InputValueError: A text holds a lone surrogate, as broken decoding leaves behind.
-    """
-    for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            around = text[max(0, error.start - 20) : error.start + 20]
-            msg = f"a text holds a lone surrogate (in {around!r}); decode its source with errors='replace'"
-            raise InputValueError(msg) from None
+
+def _is_table(value: object) -> bool:
+    """Whether iterating over it gives the names of its columns: pandas' and other libraries' data frames do that."""
+    return hasattr(value, "columns") and not isinstance(value, list | tuple)
 
 
 def _is_list(value: object) -> bool:
@@ -130,17 +155,28 @@ def _refuse(value: object, what: str) -> NoReturn:
             hint = "pass '' for an empty text or leave it out"
         case bytes() | bytearray():
             hint = "decode it first"
-        case list():
+        case list() | tuple():
             hint = "pass each text as a str of its own"
+        case _ if _is_missing(value):
+            hint = "a missing value is no text: leave it out, or pass ''"
         case _:
             hint = "convert it with str()"
     msg = f"{what} must be a str, got {_describe(value)}; {hint}"
     raise InputTypeError(msg)
 
 
+def _is_missing(value: object) -> bool:
+    """NaN, NaT and NA, which tables use for what is not there."""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Real) and math.isnan(value)
+
+
 def _describe(value: object) -> str:
     if value is None:
         return "None"
+    if _is_missing(value):
+        return "NaN"
     if isinstance(value, (tuple, list)):
         return f"{type(value).__name__} of length {len(value)}"
     return type(value).__name__

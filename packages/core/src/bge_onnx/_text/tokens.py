@@ -10,11 +10,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from bge_onnx._runtime.shared import shared
-from bge_onnx._text.checks import refuse_surrogates
-from bge_onnx.errors import UnsuitableModelError
+from bge_onnx._text.vocabulary import load_tokenizer
+from bge_onnx.errors import InputValueError, UnsuitableModelError
 
 Ids = npt.NDArray[np.int32]
 PairTruncation: TypeAlias = Literal["only_second", "longest_first"]
@@ -24,7 +24,7 @@ PairTruncation: TypeAlias = Literal["only_second", "longest_first"]
 _CHUNK = 256
 
 # Characters that are tokenised in a fraction of a millisecond.
-_SHORT_TEXT = 2000
+SHORT_TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +53,38 @@ class Tokens:
         """Token ids of one input."""
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
-    def padded(self, rows: npt.NDArray[np.int64], *, pad: int) -> dict[str, npt.NDArray[np.int64]]:
-        """The inputs of a BERT-like graph for some rows, padded on the right to the longest of them.
 
-        Returns:
-            `input_ids`, `attention_mask` and `token_type_ids`, each of shape (len(rows), longest), int64.
-        """
-        if len(rows) == 1:  # a lone query, which feels every microsecond, has nothing to pad
-            ids = self.row(rows[0])[None].astype(np.int64)
-            mask = np.ones_like(ids)
-        else:
-            lengths = self.offsets[rows + 1] - self.offsets[rows]
-            longest = int(lengths.max())
-            ids = np.full((len(rows), longest), pad, dtype=np.int64)
-            for target, row, length in zip(ids, rows, lengths, strict=True):
-                target[:length] = self.row(row)
-            mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-        if len(self.second):
-            types = mask * (np.arange(ids.shape[1]) >= self.second[rows][:, None])
-        else:
-            types = np.zeros_like(ids)
-        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+Part: TypeAlias = tuple[Tokens, npt.NDArray[np.int64]]
+
+
+def padded(parts: Sequence[Part], *, pad: int) -> dict[str, npt.NDArray[np.int64]]:
+    """The inputs of a BERT-like graph for some rows of one or several `Tokens`, padded on the right to the longest.
+
+    Args:
+        parts: Tokens with the numbers of the rows to take from each.
+        pad: Id that fills the rows.
+
+    Returns:
+        `input_ids`, `attention_mask` and `token_type_ids`, each of shape (rows, longest), int64.
+    """
+    if len(parts) == 1 and len(parts[0][1]) == 1:  # a lone query, which feels every microsecond, has nothing to pad
+        tokens, (row,) = parts[0]
+        ids = tokens.row(row)[None].astype(np.int64)
+        mask = np.ones_like(ids)
+    else:
+        lengths = np.concatenate([tokens.offsets[rows + 1] - tokens.offsets[rows] for tokens, rows in parts])
+        longest = int(lengths.max())
+        ids = np.full((len(lengths), longest), pad, dtype=np.int64)
+        every = ((tokens, row) for tokens, rows in parts for row in rows)
+        for target, (tokens, row), length in zip(ids, every, lengths, strict=True):
+            target[:length] = tokens.row(row)
+        mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+    if len(parts[0][0].second):
+        second = np.concatenate([tokens.second[rows] for tokens, rows in parts])
+        types = mask * (np.arange(ids.shape[1]) >= second[:, None])
+    else:
+        types = np.zeros_like(ids)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +124,17 @@ class TextTokenizer:
     """
 
     def __init__(self, path: Path) -> None:
-        """Load a `tokenizer.json`.
+        """Load a `tokenizer.json`, or build the tokeniser from a vocabulary; see `load_tokenizer`.
 
         Raises:
             UnsuitableModelError: The file is no tokeniser, or one that adds no usable special tokens.
         """
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
+            self._tokenizer = load_tokenizer(path)
+        except UnsuitableModelError:
+            raise
         except Exception as error:  # the library raises bare Exception
-            msg = f"{path} is no readable tokenizer.json ({error}); replace it by the model's own"
+            msg = f"{path} is no readable tokenizer ({error}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)
@@ -133,6 +146,11 @@ class TextTokenizer:
     def _named(self, *names: str, default: int) -> int:
         ids = (self._tokenizer.token_to_id(name) for name in names)
         return next((i for i in ids if i is not None), default)
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id that a text can get."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
     @property
     def unused(self) -> frozenset[int]:
@@ -205,27 +223,36 @@ class TextTokenizer:
         remaining = iter(texts)
         while chunk := list(islice(remaining, _CHUNK)):
             try:
-                if len(chunk) == 1 and len(chunk[0]) <= _SHORT_TEXT:
+                if len(chunk) == 1 and len(chunk[0]) <= SHORT_TEXT:
                     # Spares the hand-over to the tokeniser's threads, but holds the interpreter lock.
                     yield [self._tokenizer.encode(chunk[0], add_special_tokens=special)]
                 else:
                     yield self._tokenizer.encode_batch_fast(chunk, add_special_tokens=special)
-            except TypeError:
-                refuse_surrogates(chunk)
-                raise
+            except TypeError as error:  # texts were checked, so that it is what a folder's configuration says
+                msg = "the model's own instruction holds a lone surrogate; pass query_instruction= without it"
+                raise InputValueError(msg) from error
 
 
-def open_tokenizer(path: Path, *, digest: str) -> TextTokenizer:
+def open_tokenizer(path: Path, *, digest: str, rows: int | None = None) -> TextTokenizer:
     """The tokeniser in this file, shared by all models that are open: XLM-R's vocabulary costs 0.3 s and 0.3 GB.
 
     Args:
-        path: A `tokenizer.json`.
-        digest: Its sha256; files of equal content are one tokeniser, wherever they lie.
+        path: A `tokenizer.json`, `vocab.txt` or `sentencepiece.bpe.model`.
+        digest: Its sha256, or that of all files that it is made from; equal ones are one tokeniser, wherever they lie.
+        rows: Rows of the model's word table, where they are known.
 
     Raises:
-        UnsuitableModelError: The file is no tokeniser, or one that adds no usable special tokens.
+        UnsuitableModelError: The file is no tokeniser, one that adds no usable special tokens, or one with more tokens
+            than the model has rows for.
     """
-    return shared((TextTokenizer, digest), lambda: TextTokenizer(path))
+    tokenizer = shared((TextTokenizer, digest), lambda: TextTokenizer(path))
+    if rows is not None and tokenizer.largest_id >= rows:
+        msg = (
+            f"{path} has {tokenizer.largest_id + 1} tokens, but the model's word table has {rows} rows; the tokenizer "
+            "or the weights belong to another model"
+        )
+        raise UnsuitableModelError(msg)
+    return tokenizer
 
 
 def pair_lengths(query: int, passage: int, *, room: int, limit: int, truncation: PairTruncation) -> tuple[int, int]:

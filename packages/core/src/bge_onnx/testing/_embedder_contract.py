@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bge_onnx.testing._checks import NO_TEXTS, THREADS, TOLERANCE, assert_close, type_error
-from bge_onnx.testing._protocols import EmbedderLike
+from bge_onnx.types import EmbedderLike
 
 _TEXTS = (
     "The capital of France is Paris.",

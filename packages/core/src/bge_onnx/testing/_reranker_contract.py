@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bge_onnx._heads.vectors import RankedPassage
 from bge_onnx.testing._checks import NO_TEXTS, THREADS, assert_close, type_error, value_error
-from bge_onnx.testing._protocols import RerankerLike
+from bge_onnx.types import RerankerLike
 
 _QUERY = "what is the capital of France"
 _PASSAGES = (

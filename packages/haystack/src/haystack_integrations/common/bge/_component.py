@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, TypeVar
 
-from bge_onnx import TOKEN_BUDGET, EngineSettings, Precision, Provider, Truncate
+from bge_onnx.settings import TOKEN_BUDGET, EngineSettings
+from bge_onnx.types import Precision, Provider, Truncate
 from haystack_integrations.common.bge._held import Held
 
 ModelT = TypeVar("ModelT")

@@ -8,7 +8,7 @@ from numbers import Real
 
 from haystack import Document
 
-from bge_onnx import InputTypeError, InputValueError
+from bge_onnx.errors import InputTypeError, InputValueError
 
 
 def check_text(text: object, *, component: str, hint: str = "") -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
 
-from bge_onnx import InputTypeError
+from bge_onnx.errors import InputTypeError
 
 _role: ContextVar[str] = ContextVar("bge_role", default="document")
 

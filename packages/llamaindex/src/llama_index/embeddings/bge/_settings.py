@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 from llama_index.core.bridge.pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from bge_onnx import TOKEN_BUDGET, EngineSettings, Precision, Provider, Truncate
+from bge_onnx.settings import TOKEN_BUDGET, EngineSettings
+from bge_onnx.types import Precision, Provider, Truncate
 
 
 def _as_text(value: object) -> object:

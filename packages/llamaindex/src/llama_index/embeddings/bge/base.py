@@ -9,7 +9,9 @@ import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
 
-from bge_onnx import Embedder, Pooling, as_lists, open_embedder
+from bge_onnx import Embedder, open_embedder
+from bge_onnx.scores import as_lists
+from bge_onnx.types import Pooling
 from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, check_store, query_role
 from llama_index.embeddings.bge._settings import REMEMBERED, Location, ModelSettings
 

@@ -13,7 +13,9 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
-from bge_onnx import InputValueError, PairTruncation, RankedPassage, Reranker
+from bge_onnx import RankedPassage, Reranker
+from bge_onnx.errors import InputValueError
+from bge_onnx.types import PairTruncation
 from llama_index.embeddings.bge._settings import Location, ModelSettings
 
 _dispatcher = get_dispatcher(__name__)

@@ -20,7 +20,7 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
     pass. `sparse_doc_fn` and `sparse_query_fn` are made for the arguments of that name of `QdrantVectorStore`.
 
     Raises:
-        bge_onnx.UnsuitableModelError: The model gives dense vectors only.
+        bge_onnx.errors.UnsuitableModelError: The model gives dense vectors only.
         bge_onnx.BGEError: The model is unknown, or no source delivers its weights.
 
     Example:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bge_onnx import Embedder, M3Embedder, Pooling, open_embedder
+from bge_onnx import Embedder, M3Embedder, open_embedder
+from bge_onnx.types import Pooling
 from haystack_integrations.common.bge._component import ModelComponent
 
 

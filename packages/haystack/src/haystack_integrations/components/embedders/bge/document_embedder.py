@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from haystack import Document, component
 
-from bge_onnx import FloatArray, as_lists
+from bge_onnx.scores import as_lists
+from bge_onnx.types import FloatArray
 from haystack_integrations.components.embedders.bge._documents import DocumentInput
 from haystack_integrations.components.embedders.bge._models import DenseComponent
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from haystack import Document, component
 from haystack.dataclasses import SparseEmbedding
 
-from bge_onnx import M3Output
+from bge_onnx.types import M3Output
 from haystack_integrations.components.embedders.bge._documents import DocumentInput
 from haystack_integrations.components.embedders.bge._models import LexicalComponent
 

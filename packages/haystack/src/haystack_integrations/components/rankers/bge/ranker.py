@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from haystack import Document, component
 
-from bge_onnx import PairTruncation, RankedPassage, Reranker
+from bge_onnx import RankedPassage, Reranker
+from bge_onnx.types import PairTruncation
 from haystack_integrations.common.bge._component import ModelComponent
 from haystack_integrations.common.bge._inputs import (
     check_documents,

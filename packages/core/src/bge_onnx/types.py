@@ -1,4 +1,4 @@
-"""The methods that make an embedder or a reranker, for code that takes the real ones and fakes alike."""
+"""The types behind the names people use: facts about models, answers, and what your own classes may stand in for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,51 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_onnx._catalogue.spec import ModelSpec
-from bge_onnx._heads.vectors import RankedPassage
+from bge_onnx._catalogue.spec import (
+    FileRole,
+    FileSpec,
+    Head,
+    MavenArtifact,
+    ModelSpec,
+    Pooling,
+    Precision,
+    Task,
+    WeightsSpec,
+)
+from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vectors
+from bge_onnx._heads.vectors import FloatArray, RankedPassage
+from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
+from bge_onnx._runtime.device import Provider
+from bge_onnx._text.tokens import PairTruncation
+from bge_onnx._text.truncation import Truncate
+from bge_onnx.settings import ModelName
+
+__all__ = [
+    "EmbedderLike",
+    "FileRole",
+    "FileSpec",
+    "FloatArray",
+    "Head",
+    "LexicalWeights",
+    "Listing",
+    "M3Output",
+    "M3Scores",
+    "M3Vectors",
+    "MavenArtifact",
+    "ModelName",
+    "ModelSpec",
+    "PairTruncation",
+    "Pooling",
+    "Precision",
+    "Provider",
+    "RankedPassage",
+    "RemoteFile",
+    "Repository",
+    "RerankerLike",
+    "Task",
+    "Truncate",
+    "WeightsSpec",
+]
 
 
 class EmbedderLike(Protocol):

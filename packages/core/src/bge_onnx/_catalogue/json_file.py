@@ -1,0 +1,109 @@
+"""JSON that other people wrote: read within bounds, and with one kind of error that names the file."""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bge_onnx.errors import UnsuitableModelError
+
+__all__ = ["flag", "read_list", "read_object", "strings", "text", "whole"]
+
+_LARGEST = 16 << 20  # bytes; an index of shards stays below one MB
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no such file.
+
+    Raises:
+        UnsuitableModelError: If it is no JSON file, or holds something else than an object.
+    """
+    value = _load(path)
+    if value is not None and not isinstance(value, dict):
+        raise UnsuitableModelError(f"{path} must hold a JSON object, got {_kind(value)}; replace it by the model's own")
+    return value or {}
+
+
+def read_list(path: Path) -> list[dict[str, Any]]:
+    """The objects of the list in a JSON file; empty where there is no such file.
+
+    Raises:
+        UnsuitableModelError: If it is no JSON file, or holds something else than a list of objects.
+    """
+    value = _load(path)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise UnsuitableModelError(f"{path} must hold a list of JSON objects; replace it by the model's own")
+    return value
+
+
+def text(config: Mapping[str, Any], key: str, *, path: Path) -> str | None:
+    """A string of a config; None where it is absent or null."""
+    value = config.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise UnsuitableModelError(f"{path}: {key} must be a str, got {_kind(value)}")
+
+
+def whole(config: Mapping[str, Any], key: str, *, path: Path, least: int = 1) -> int | None:
+    """A whole number of a config; None where it is absent, null, or so large that it limits nothing."""
+    value = config.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        raise UnsuitableModelError(f"{path}: {key} must be a whole number, got {_brief(value)}")
+    if value >= 1 << 31:
+        return None  # transformers writes 1e30 for "no limit"
+    if value != int(value) or value < least:
+        raise UnsuitableModelError(f"{path}: {key} must be a whole number of at least {least}, got {_brief(value)}")
+    return int(value)
+
+
+def flag(config: Mapping[str, Any], key: str) -> bool:
+    """Whether a config says true."""
+    return config.get(key) is True
+
+
+def strings(value: object) -> list[str]:
+    """The strings of a list; empty for anything else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _load(path: Path) -> object:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsuitableModelError(f"{path} is not a regular file; replace it by the model's own")
+    if status.st_size > _LARGEST:
+        raise UnsuitableModelError(f"{path} has {status.st_size} bytes, too many for a config; replace it")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnsuitableModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    if content.startswith(_POINTER):
+        raise UnsuitableModelError(f"{path} is a Git LFS pointer; run git lfs pull in its folder")
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UnsuitableModelError(f"{path} is not valid JSON: it is not UTF-8; save it as UTF-8") from error
+    except RecursionError:
+        raise UnsuitableModelError(f"{path} is not valid JSON: it is nested too deeply") from None
+    except ValueError as error:
+        raise UnsuitableModelError(f"{path} is not valid JSON: {error}") from error
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _brief(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."

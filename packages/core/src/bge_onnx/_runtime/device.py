@@ -1,0 +1,161 @@
+"""What differs from device to device: callers, batch size, and whether graphs are prepared for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, TypeAlias
+
+import onnxruntime as ort
+
+from bge_onnx._runtime.cpu import available_cpus
+from bge_onnx.errors import InputTypeError, InputValueError, ProviderError
+
+Provider: TypeAlias = str | tuple[str, Mapping[str, Any]]
+ProviderSpec: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+
+CPU = "CPUExecutionProvider"
+_SUFFIX = "ExecutionProvider"
+
+# Padded tokens a batch. Measured on AVX2 and AVX-512 machines: batches of this size stay in the cache, and larger ones
+# lose up to half of the speed (benchmarks/README.md).
+CPU_BUDGET = 512
+
+# A device with thousands of lanes wants tens of thousands of tokens before a call pays for itself. Not measured here.
+_OTHER_BUDGET = 32_768
+# One batch computes while the next one's inputs travel.
+_OTHER_CALLERS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where a graph runs.
+
+    Attributes:
+        providers: ONNX Runtime execution providers in order of preference, each with its options.
+        threads: CPUs that one call may use.
+        callers: How many batches run at the same time.
+        session_threads: Threads of the session that those batches share.
+        token_budget: The most padded tokens in a batch, unless the user says otherwise.
+    """
+
+    providers: tuple[ProviderSpec, ...]
+    threads: int
+    callers: int
+    session_threads: int
+    token_budget: int
+
+    @classmethod
+    def of(cls, providers: Sequence[Provider] | None, *, threads: int | None) -> Device:
+        """The device that these providers stand for; None for the CPU.
+
+        Raises:
+            ProviderError: One of them is not part of this ONNX Runtime; the message names those that are.
+        """
+        specs = _provider_specs(providers)
+        granted = threads or available_cpus()
+        if _cpu_only(specs):
+            # Callers with one thread each are faster than one caller with all threads.
+            return cls(providers=specs, threads=granted, callers=granted, session_threads=1, token_budget=CPU_BUDGET)
+        return cls(
+            providers=specs,
+            threads=granted,
+            callers=_OTHER_CALLERS,
+            session_threads=granted,
+            token_budget=_OTHER_BUDGET,
+        )
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the CPU is all that was asked for: only then are graphs prepared and weights mapped."""
+        return _cpu_only(self.providers)
+
+
+def provider_names(providers: object) -> list[Provider] | None:
+    """Providers as a list with ONNX Runtime's own names; None stands for the CPU.
+
+    Forgiving in what it reads: "cuda", "CUDA" and "CUDAExecutionProvider" are one, and a lone name is a list of one.
+
+    Args:
+        providers: A name, a pair of a name and its options, or a list of these.
+
+    Raises:
+        InputTypeError: It is none of these.
+        InputValueError: The list is empty.
+    """
+    if providers is None:
+        return None
+    if isinstance(providers, str) or _is_pair(providers):
+        providers = [providers]
+    if isinstance(providers, Mapping | bytes) or not isinstance(providers, Sequence):
+        msg = f"providers must be a list of ONNX Runtime provider names, got {providers!r}; pass None for the CPU"
+        raise InputTypeError(msg)
+    if not providers:
+        msg = "providers is empty; name at least one, or pass None for the CPU"
+        raise InputValueError(msg)
+    return [_named(provider) for provider in providers]
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Mapping)
+
+
+def _named(provider: object) -> Provider:
+    match provider:
+        case str() if provider.strip():
+            return _full_name(provider)
+        case (str() as name, Mapping() as options) if name.strip():
+            return _full_name(name), dict(options)
+    msg = f"a provider must be a name or a pair of a name and a dict of its options, got {provider!r}"
+    raise InputTypeError(msg)
+
+
+def _full_name(name: str) -> str:
+    """ONNX Runtime's spelling of a name, or the name itself where it knows none."""
+    short = name.strip().casefold().removesuffix(_SUFFIX.casefold())
+    return next((full for full in ort.get_all_providers() if full.removesuffix(_SUFFIX).casefold() == short), name)
+
+
+def _provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, ...]:
+    specs = tuple(map(_spec, providers or (CPU,)))
+    available = ort.get_available_providers()
+    for name, _ in specs:
+        if name not in available:
+            msg = (
+                f"{name} is not part of the installed ONNX Runtime, which has {', '.join(available)}; "
+                f"{_way_out()}, or leave providers= out for the CPU"
+            )
+            raise ProviderError(msg)
+    return specs
+
+
+def _spec(provider: Provider) -> ProviderSpec:
+    if isinstance(provider, str):
+        return provider, ()
+    name, options = provider
+    return name, tuple(sorted((str(key), str(value)) for key, value in options.items()))
+
+
+def _cpu_only(specs: Sequence[ProviderSpec]) -> bool:
+    return all(name == CPU for name, _ in specs)
+
+
+def _way_out() -> str:
+    """Distributions of ONNX Runtime share one folder, so that the one installed last overwrites the others."""
+    installed = sorted(set(runtime_distributions()))
+    if len(installed) > 1:
+        wanted = next((name for name in installed if name != "onnxruntime"), installed[0])
+        return (
+            f"{' and '.join(installed)} are installed over each other: pip uninstall {' '.join(installed)}, then "
+            f"pip install {wanted}"
+        )
+    return "install the build that has it in place of this one (pip uninstall onnxruntime; pip install onnxruntime-gpu)"
+
+
+def runtime_distributions() -> Iterator[str]:
+    """Names of the installed distributions that bring ONNX Runtime."""
+    for distribution in metadata.distributions():
+        name = (distribution.metadata["Name"] or "").casefold()
+        if name == "onnxruntime" or name.startswith(("onnxruntime-", "ort-")):
+            yield name
