@@ -14,8 +14,10 @@ import numpy.typing as npt
 import _migration_texts as texts
 from _migration_peers import Given, Peer
 from _migration_run import Weights
-from bge_onnx import Embedder, PairTruncation, Reranker, sigmoid
+from bge_onnx import Embedder, Reranker
 from bge_onnx.evaluation import IndexReport, Role, check_index
+from bge_onnx.scores import sigmoid
+from bge_onnx.types import PairTruncation
 
 Answers: TypeAlias = Sequence[tuple[Peer, Given, Weights, dict[str, Any]]]
 Scores: TypeAlias = Sequence[tuple[Peer, dict[str, Any], dict[str, Any]]]

@@ -16,8 +16,7 @@ from tokenizers import Tokenizer
 
 from _convert import bert_config, checkpoint, write_safetensors
 from _texts import Corpus, Pool, made_up_words, words_of
-from bge_onnx import get_model
-from bge_onnx._repository.search import fetch
+from bge_onnx._repository.locate import locate
 from bge_onnx.errors import WeightsError
 from bge_onnx.testing import write_tiny_model
 
@@ -124,7 +123,7 @@ def _built(folder: Path, label: str, build: Callable[[Path], None]) -> Model:
 
 
 def _fetch_embedder(name: str, folder: Path) -> None:
-    files = fetch(get_model(name), "fp32", folder=None, cache_dir=None, sources=None).paths
+    files = locate(name, task="embedding").files.paths
     _copy(files["model"], folder / "onnx" / "model.onnx")
     _copy(files["tokenizer"], folder / "tokenizer.json")
 

@@ -7,7 +7,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from bge_onnx import Embedder, Precision
+from bge_onnx import Embedder
+from bge_onnx.types import Precision
 
 BOUND = 2e-7
 TEXTS = [

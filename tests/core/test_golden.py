@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bge_onnx import WeightsError
+from bge_onnx.errors import WeightsError
 from bge_onnx.evaluation.golden import Anchor, AnyModel, anchors, measure, opener
 
 pytestmark = pytest.mark.weights

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import Embedder, InputTypeError, InputValueError
+from bge_onnx import Embedder
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.evaluation import IndexReport, check_index
 from bge_onnx.testing import write_tiny_model
 

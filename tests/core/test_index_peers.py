@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import Embedder, Pooling
+from bge_onnx import Embedder
 from bge_onnx.evaluation import Verdict, check_index
+from bge_onnx.types import Pooling
 
 pytestmark = pytest.mark.weights
 

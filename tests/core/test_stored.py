@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bge_onnx import Embedder, InputValueError
+from bge_onnx import Embedder
+from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation.commands import check_index_command, eval_command
 from bge_onnx.evaluation.stored import read_stored
 

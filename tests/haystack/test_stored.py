@@ -8,7 +8,7 @@ import pytest
 from haystack import Document
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
-from bge_onnx import InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation import check_index
 from haystack_integrations.components.embedders.bge import BGEDocumentEmbedder, stored_vectors
 

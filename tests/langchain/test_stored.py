@@ -9,7 +9,7 @@ import pytest
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 from langchain_qdrant import QdrantVectorStore
 
-from bge_onnx import InputTypeError
+from bge_onnx.errors import InputTypeError
 from bge_onnx.evaluation import check_index
 from langchain_bge import BGEEmbeddings, stored_vectors
 

@@ -10,7 +10,7 @@ from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 from qdrant_client import QdrantClient
 
-from bge_onnx import InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation import check_index
 from llama_index.embeddings.bge import BGEEmbedding, stored_vectors
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
-from bge_onnx import InputTypeError
+from bge_onnx.errors import InputTypeError
 from bge_onnx.evaluation.stored import LIMIT, Stored, read_qdrant
 
 if TYPE_CHECKING:

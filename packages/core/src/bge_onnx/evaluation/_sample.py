@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx import FloatArray, InputTypeError, InputValueError
+from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx.types import FloatArray
 
 FEWEST = 8
 _SCANT = 24

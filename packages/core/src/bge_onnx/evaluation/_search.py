@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx import FloatArray, ModelSpec, Pooling
+from bge_onnx import ModelSpec
 from bge_onnx.evaluation._trials import Trials
 from bge_onnx.evaluation.recipes import CHANGES, Recipe, lengths, prefixes
+from bge_onnx.types import FloatArray, Pooling
 
 Cosines = npt.NDArray[np.float64]
 

@@ -11,8 +11,10 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from bge_onnx import Embedder, EngineSettings, FloatArray, ModelSpec, Pooling, Precision
+from bge_onnx import Embedder, ModelSpec
 from bge_onnx.evaluation.recipes import Recipe
+from bge_onnx.settings import EngineSettings
+from bge_onnx.types import FloatArray, Pooling, Precision
 
 ModelName: TypeAlias = str | PathLike[str] | ModelSpec
 # Fetching another file, only to see whether it was the one, is not what anybody asked for.

@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 from os import PathLike
 
-from bge_onnx import Embedder, Precision
+from bge_onnx import Embedder
 from bge_onnx.evaluation.index import check_index
 from bge_onnx.evaluation.recipes import Role
 from bge_onnx.evaluation.scores import evaluate
 from bge_onnx.evaluation.stored import LIMIT, read_stored
+from bge_onnx.types import Precision
 
 __all__ = ["check_index_command", "eval_command"]
 

@@ -10,22 +10,16 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx import (
-    BGEError,
-    EngineSettings,
-    FloatArray,
-    InputValueError,
-    ModelSpec,
-    Pooling,
-    WeightsError,
-    list_models,
-)
+from bge_onnx import BGEError, ModelSpec, list_models
+from bge_onnx.errors import InputValueError, WeightsError
 from bge_onnx.evaluation._sample import Sample, take_sample
 from bge_onnx.evaluation._search import NEAR, SAME, Fit, Search
 from bge_onnx.evaluation._trials import ModelName, Trials
 from bge_onnx.evaluation._verdict import judge, undecided
 from bge_onnx.evaluation.recipes import Recipe, Role
 from bge_onnx.evaluation.report import IndexReport, Length, Part
+from bge_onnx.settings import EngineSettings
+from bge_onnx.types import FloatArray, Pooling
 
 __all__ = ["check_index"]
 

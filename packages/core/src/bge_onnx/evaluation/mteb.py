@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx import Embedder, FloatArray
+from bge_onnx import Embedder
+from bge_onnx.types import FloatArray
 
 if TYPE_CHECKING:
     from mteb.models import ModelMeta

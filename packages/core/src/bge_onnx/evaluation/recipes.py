@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bge_onnx import ModelSpec, Pooling, Precision
+from bge_onnx import ModelSpec
+from bge_onnx.types import Pooling, Precision
 
 __all__ = ["Change", "Recipe", "Role", "lengths", "prefixes"]
 

@@ -14,9 +14,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx import FloatArray, InputValueError, ModelSpec
+from bge_onnx import ModelSpec
+from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation._needed import needed
 from bge_onnx.evaluation.tasks import TASKS, Pairs, Retrieval
+from bge_onnx.types import FloatArray
 
 __all__ = ["Encoder", "Run", "Score", "data_folder", "evaluate", "ndcg_at_10", "search", "spearman"]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bge_onnx import FloatArray, InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation._needed import needed
+from bge_onnx.types import FloatArray
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

@@ -10,7 +10,7 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores import SimpleVectorStore
 
-from bge_onnx import InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation.stored import LIMIT, Stored
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from haystack.document_stores.types import DocumentStore
 
-from bge_onnx import InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation.stored import LIMIT, Stored
 from haystack_integrations.common.bge._inputs import document_texts
 
