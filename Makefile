@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 LOWEST ?= .venv-lowest
+SCALE ?= .venv-scale
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
@@ -14,7 +15,7 @@ RUFF_PATHS := packages tests examples benchmarks
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-lowest lint format bench eval golden wheels develop lock clean
+.PHONY: help demo test test-scale test-lowest lint format bench eval golden wheels develop lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -27,6 +28,11 @@ demo: $(VENV)/wheels ## index and query English and Chinese passages through eve
 
 test: $(VENV)/tools $(VENV)/wheels ## build the wheels, install them, run the tests (ARGS="-k name")
 	env -u PYTHONPATH BGE_WHEELS=dist $(BIN)/pytest $(ARGS)
+
+test-scale: $(SCALE)/wheels ## Spark, Ray and other engines, in an environment of their own; skips what is absent
+	@command -v java >/dev/null || [ -x "$$JAVA_HOME/bin/java" ] \
+		|| echo "note: no java, so the Spark tests are skipped: apt-get install openjdk-17-jre-headless" >&2
+	env -u PYTHONPATH $(SCALE)/bin/pytest tests/scale $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -99,6 +105,22 @@ dist/.built: $(VENV)/base $(SOURCES)
 
 $(VENV)/wheels: $(VENV)/deps dist/.built
 	$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+# What an index lacks is no reason to stop: its tests are skipped by name.
+$(SCALE)/deps: constraints.txt constraints-scale.txt packages/core/pyproject.toml
+	$(call make_venv,$(SCALE),hatchling)
+	$(SCALE)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		-c constraints-scale.txt './packages/core[bulk]' pytest pytest-asyncio pytest-socket pandas
+	@for engine in pyspark 'ray[data]' polars 'dask[dataframe]' datasets; do \
+		$(SCALE)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints-scale.txt "$$engine" \
+			|| echo "note: $$engine cannot be installed, so its tests are skipped" >&2; \
+	done
+	@touch $@
+
+$(SCALE)/wheels: $(SCALE)/deps dist/.built
+	$(SCALE)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
+		dist/bge_onnx-*.whl
 	@touch $@
 
 $(LOWEST)/uv: constraints.txt dist/.built

@@ -107,17 +107,17 @@ import sys, time
 from bge_onnx import Embedder
 embedder = Embedder(sys.argv[1], precision=sys.argv[2], cache_dir=sys.argv[3], query_instruction="", pooling="cls")
 embedder.embed_query("hello world")
-print(time.time())
+print(time.time(), time.process_time())
 print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
 """
 
 
-def measure(folder: Path, precision: str, cache: Path) -> tuple[float, int]:
-    """Seconds from the start of a process to the first vector, and its peak of resident bytes."""
+def measure(folder: Path, precision: str, cache: Path) -> tuple[float, float, int]:
+    """Seconds from the start of a process to the first vector, seconds of CPU, and its peak of resident bytes."""
     start = time.time()
     command = [sys.executable, "-c", WORKER, folder, precision, cache]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return float(output[0]) - start, 1024 * int(output[1])
+    return float(output[0]) - start, float(output[1]), 1024 * int(output[2])
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._convert import bert_config, checkpoint
+from bge_onnx._checkpoint.files import read_tensors
 from bge_onnx.testing import write_tiny_model
 
 Array = NDArray[np.float32]
@@ -42,6 +43,11 @@ def read_safetensors(path: Path) -> dict[str, Array]:
         for name, entry in header.items()
         if name != "__metadata__"
     }
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """What the package reads out of a file of tensors."""
+    return {name: tensor.read() for name, tensor in read_tensors(path).items()}
 
 
 def write_checkpoint(folder: Path, *, seed: int = 0) -> Path:
@@ -74,6 +80,7 @@ __all__ = [
     "bert_config",
     "checkpoint",
     "edit_json",
+    "read_arrays",
     "read_safetensors",
     "write_adapter",
     "write_checkpoint",

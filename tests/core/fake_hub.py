@@ -162,7 +162,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"{}", {"x-error-code": "RevisionNotFound"})
         else:
             siblings = [_sibling(path, content) for path, content in hub.repositories[repository][commit].items()]
-            answer = {"_id": "1", "id": repository, "modelId": repository, "sha": commit, "siblings": siblings}
+            answer: dict[str, object] = {
+                "_id": "1",
+                "id": repository,
+                "modelId": repository,
+                "sha": commit,
+                "siblings": siblings,
+            }
             answer |= {"tags": [], "private": False, "downloads": 0, "likes": 0}
             self._send(200, json.dumps(answer).encode(), {"content-type": "application/json"})
 
@@ -219,8 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         piece = bytes(1 << 20)
-        while self.command == "GET" and not self._hub.released.is_set():
+        for _ in range(256 if self.command == "GET" else 0):  # without end for any client that knows a bound
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.close_connection = True
 
     def _send(
         self,

@@ -15,7 +15,8 @@ import pytest
 _SCRIPT = """#!{python}
 import json, os, shutil, sys, time
 given = dict(a[2:].split("=", 1) for a in sys.argv[1:] if a.startswith("-D"))
-json.dump({{"arguments": sys.argv[1:], "cwd": os.getcwd(), "held": sorted(os.listdir()), "stdin": sys.stdin.read()}}, open({record!r}, "w"))
+call = {{"arguments": sys.argv[1:], "cwd": os.getcwd(), "held": sorted(os.listdir()), "stdin": sys.stdin.read()}}
+json.dump(call, open({record!r}, "w"))
 time.sleep({delay})
 print({output!r})
 if {code} == 0:

@@ -49,7 +49,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 
 class TestAnyHubRepository:
-    def test_it_opens_as_its_folder_would(self, hub: FakeHub, tmp_path: Path, tiny_embedder: Path) -> None:
+    def test_it_opens_as_its_folder_would(self, hub: FakeHub, tiny_embedder: Path) -> None:
         hub.publish("acme/bge-legal", {**files_of(tiny_embedder), **_LARGE})
         model = Embedder("acme/bge-legal")
         assert (model.spec.name, model.spec.query_instruction) == ("acme/bge-legal", "Represent this sentence: ")
@@ -101,6 +101,19 @@ class TestAnyHubRepository:
         found = locate("bge-small-en-v1.5", task="embedding", revision="refs/pr/7")
         assert (found.spec.name, found.spec.query_instruction) == ("BAAI/bge-small-en-v1.5", _INSTRUCTION)
         assert "by its name" in found.origins["query_instruction"]
+
+    def test_a_mirror_at_a_revision_is_that_mirror(self, hub: FakeHub, tmp_path: Path) -> None:
+        folder = write_tiny_model(tmp_path / "m", hidden=384, heads=12, query_instruction=None)
+        hub.publish("Xenova/bge-small-en-v1.5", files_of(folder), revisions=("v3",))
+        found = locate("Xenova/bge-small-en-v1.5", task="embedding", revision="v3")
+        assert (found.spec.name, found.spec.query_instruction) == ("Xenova/bge-small-en-v1.5", _INSTRUCTION)
+
+    def test_a_limit_below_the_catalogues_counts(self, hub: FakeHub) -> None:
+        checkpoint = _safetensors({"w": np.zeros((2, 2), np.float32)})
+        short = {"sentence_bert_config.json": b'{"max_seq_length": 256}', "model.safetensors": checkpoint}
+        hub.publish("shibing624/text2vec-bge-large-chinese", {**WHOLE, **short})
+        found = locate("text2vec-bge-large-chinese", task="embedding")
+        assert (found.spec.max_tokens, found.spec.pooling, found.origins["max_tokens"]) == (256, "mean", "folder")
 
     def test_what_is_open_is_asked_for_before_weights_are_fetched(self, hub: FakeHub, tmp_path: Path) -> None:
         hub.publish("acme/bge-legal", files_of(write_tiny_model(tmp_path / "m", query_instruction=None)))
@@ -184,9 +197,32 @@ class TestAnyHubRepository:
             Embedder(tiny_embedder, revision="v2")
 
 
-def test_heads_of_other_precisions_come_from_the_authors_repository(
-    hub: FakeHub, tiny_m3: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class TestCheckpointsOnTheHub:
+    """The libraries' own folders, published."""
+
+    @pytest.mark.parametrize("name", ["st-bert-cls-norm", "hf-bert-sharded", "hf-bert-bin"])
+    def test_one_opens_as_its_folder_does(self, hub: FakeHub, shared: Path, name: str) -> None:
+        folder = shared / "reference" / "checkpoints" / name
+        hub.publish("acme/bge-legal", files_of(folder))
+        expected = json.loads((folder / "expected.json").read_text())
+        model = Embedder("acme/bge-legal", truncate="silent", **expected["open"])
+        vectors = np.asarray(model.embed_documents(expected["texts"]))
+        assert np.abs(vectors - np.asarray(expected["normalized"])).max() < 1e-5
+        assert COMMIT in model.source
+
+    def test_an_adapter_finds_its_base_there(self, hub: FakeHub, shared: Path) -> None:
+        checkpoints = shared / "reference" / "checkpoints"
+        adapter = files_of(checkpoints / "lora-bert-qv")
+        config = {**json.loads(adapter["adapter_config.json"]), "base_model_name_or_path": "acme/base"}
+        hub.publish("acme/base", files_of(checkpoints / "lora-bert-base"))
+        hub.publish("acme/adapter", {**adapter, "adapter_config.json": json.dumps(config).encode()})
+        settings = {"pooling": "cls", "query_instruction": ""}
+        found = Embedder("acme/adapter", **settings).embed_documents(["a cat"])  # type: ignore[arg-type]
+        there = Embedder(checkpoints / "lora-bert-qv", **settings).embed_documents(["a cat"])  # type: ignore[arg-type]
+        assert np.array_equal(found, there)
+
+
+def test_heads_of_other_precisions_come_from_the_authors_repository(hub: FakeHub, tiny_m3: Path) -> None:
     held = files_of(tiny_m3)
     hub.publish("BAAI/bge-m3", held, commit=get_model("bge-m3").weights[0].revision)
     mirrored = {"onnx/model_fp16.onnx": held["onnx/model.onnx"], "tokenizer.json": held["tokenizer.json"]}
@@ -252,7 +288,7 @@ class TestMachinesWithoutAHome:
         assert find(tiny_embedder).folder == tiny_embedder
 
     def test_a_download_says_what_to_set(self) -> None:
-        with pytest.raises(WeightsError, match="no home folder is known.*BGE_CACHE"):
+        with pytest.raises(WeightsError, match=r"no home folder is known.*BGE_CACHE"):
             find("BAAI/bge-small-en-v1.5")
 
     @pytest.mark.parametrize("place", ["~nosuchuser/cache", "a\0b"])

@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 
 from bge_onnx import M3Embedder
 from bge_onnx._catalogue.spec import Precision
-from bge_onnx._checkpoint.torch_file import read_tensors
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.types import M3Output
+from tests.core.checkpoint_kit import read_arrays
 
 _LAYERS, _HEADS, _HIDDEN = 24, 16, 128
 _LONGEST = 8192
@@ -83,7 +83,7 @@ def test_answers_to_a_long_text_are_those_of_the_published_graph(deep_m3: Path) 
     assert ids.shape[1] > 1500
     session = ort.InferenceSession(deep_m3 / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
     tokens = session.run(["token_embeddings"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]
-    sparse, multi = (read_tensors(deep_m3 / f"{name}_linear.pt") for name in ("sparse", "colbert"))
+    sparse, multi = (read_arrays(deep_m3 / f"{name}_linear.pt") for name in ("sparse", "colbert"))
     np.testing.assert_allclose(out.dense[0], tokens[0] / np.linalg.norm(tokens[0]), rtol=0, atol=1e-5)
     weights = np.maximum(tokens @ sparse["weight"].T + sparse["bias"], 0)[1:-1, 0]
     highest = {int(i): float(weights[ids[0, 1:-1] == i].max()) for i in set(ids[0, 1:-1].tolist())}

@@ -16,13 +16,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_onnx import Embedder, M3Embedder, TruncationWarning, open_embedder
-from bge_onnx._checkpoint.torch_file import read_tensors
 from bge_onnx._heads.lexical import LexicalWeights
 from bge_onnx._heads.memory import Memory
 from bge_onnx.errors import InputTypeError, InputValueError, ModelOutputError, TextTooLongError, UnsuitableModelError
 from bge_onnx.testing import EmbedderContract, write_tiny_model
 from bge_onnx.testing._torch_file import write_linear
 
+from .checkpoint_kit import read_arrays
 from .crafted import count_runs, random_table, tokenizer, write_graph
 
 TEXTS = ["hello world", "", "the cat and the dog, the cat and the house", "机器学习是人工智能的一个分支", "a " * 40]
@@ -109,7 +109,7 @@ def by_hand(folder: Path, text: str) -> tuple[NDArray[np.float32], dict[int, flo
     ids = tokenizer(folder).encode(text).ids
     feed = {"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, len(ids)), np.int64)}
     (hidden,) = session.run(["token_embeddings"], feed)
-    sparse, multi = (read_tensors(folder / f"{name}_linear.pt") for name in ("sparse", "colbert"))
+    sparse, multi = (read_arrays(folder / f"{name}_linear.pt") for name in ("sparse", "colbert"))
     lexical: dict[int, float] = {}
     for index, weight in zip(ids, (hidden[0] @ sparse["weight"].T + sparse["bias"])[:, 0], strict=True):
         if weight > 0 and tokenizer(folder).id_to_token(index) not in ("<s>", "</s>", "<pad>", "<unk>"):

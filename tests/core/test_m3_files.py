@@ -15,10 +15,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from bge_onnx import Embedder, M3Embedder
-from bge_onnx._checkpoint.files import read_tensors
 from bge_onnx.errors import UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.types import M3Output, Precision
+from tests.core.checkpoint_kit import read_arrays
 
 TEXTS = ["hello world", "", "the cat and the dog, the cat and the house"]
 HIDDEN = 32
@@ -52,7 +52,7 @@ def put_heads_into_the_graph(folder: Path, *, tokens_too: bool) -> None:
     model = onnx.load(path)
     graph = model.graph
     tokens, pooled = (output.name for output in graph.output)
-    sparse, multi = (read_tensors(folder / f"{name}_linear.pt") for name in ("sparse", "colbert"))
+    sparse, multi = (read_arrays(folder / f"{name}_linear.pt") for name in ("sparse", "colbert"))
     constants = {
         "sparse.weight": sparse["weight"].T,
         "sparse.bias": sparse["bias"],
@@ -174,4 +174,4 @@ def test_links_get_their_chance_where_the_cache_cannot_be_written(
     else:
         assert_same(encode(snapshot, tmp_path / "file" / "cache"), expected)
     assert caplog.records[0].levelno == logging.WARNING
-    assert "its links cannot be replaced by files" in caplog.records[0].getMessage()
+    assert "its links cannot be replaced by real files" in caplog.records[0].getMessage()

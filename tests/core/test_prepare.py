@@ -210,18 +210,18 @@ def test_a_process_killed_while_it_prepares_leaves_nothing_half_made(
 
 
 def test_without_a_cache_that_can_be_written_fp32_runs_as_published_and_int8_says_why_not(
-    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Embedder(folder).embed_documents(TEXTS)
     (tmp_path / "file").touch()
     blocked = tmp_path / "file" / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     embedder = Embedder(folder, cache_dir=blocked)
     assert embedder.graph == "as published, fp32"
     np.testing.assert_allclose(embedder.embed_documents(TEXTS), expected, rtol=0, atol=1e-6)
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    assert "the published graph is used, which is slower" in record.getMessage()
-    with pytest.raises(WeightsError, match=r"int8 weights cannot be kept in .*pass a cache_dir that can be written"):
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("the published one is used, which is slower" in message for message in warned)
+    with pytest.raises(WeightsError, match=r"graph cannot be kept .*pass a cache_dir that can be written"):
         Embedder(folder, cache_dir=blocked, precision="int8")
 
 
@@ -242,15 +242,39 @@ except BGEError as error:
 def test_a_full_disk_leaves_the_published_graph(folder: Path, cache: Path, known: bool) -> None:
     if not known:  # ONNX Runtime alone writes this one
         give_another_activation(folder)
-    for precision, expected in (("fp32", "as published, fp32 (32,)"), ("int8", "WeightsError int8 weights")):
+    for precision, expected in (("fp32", "as published, fp32 (32,)"), ("int8", "WeightsError the prepared graph")):
         if precision == "int8" and not known:
             continue
         result = subprocess.run(
             [sys.executable, "-c", _FULL_DISK, folder, cache, precision],
-            capture_output=True, text=True, timeout=60, check=True,
+            capture_output=True, text=True, timeout=60, check=True, env={**os.environ, "XDG_CACHE_HOME": str(cache)},
         )  # fmt: skip
         assert result.stdout.startswith(expected), result.stdout
     assert entries(cache) == set()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_cache_that_is_read_only_is_a_source_and_graphs_go_elsewhere(
+    folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.mkdir()
+    cache.chmod(0o500)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert Embedder(folder, cache_dir=cache).graph.startswith("rebuilt")
+    assert entries(tmp_path / "home" / "bge-onnx")
+
+
+def test_what_nobody_has_used_for_two_months_goes_when_another_graph_is_made(folder: Path, cache: Path) -> None:
+    Embedder(folder, cache_dir=cache).close()
+    (old,) = (cache / "prepared").glob("[!.]*")
+    long_ago = time.time() - 61 * 24 * 60 * 60
+    os.utime(old, (long_ago, long_ago))
+    Embedder(folder, cache_dir=cache).close()
+    assert time.time() - old.stat().st_mtime < 60, "opening it marks it as used"
+    os.utime(old, (long_ago, long_ago))
+    Embedder(folder, cache_dir=cache, precision="int8").close()
+    assert not old.exists()
+    assert len(list((cache / "prepared").glob("[!.]*"))) == 1
 
 
 def test_a_graph_that_is_not_recognised_stays_as_published_and_says_so(

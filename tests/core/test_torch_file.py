@@ -17,17 +17,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_onnx import BGEError
-from bge_onnx._checkpoint import files
 from bge_onnx.testing._torch_file import state_dict_pickle, write_linear
+from tests.core.checkpoint_kit import read_arrays
 
 Array = NDArray[Any]
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 BIAS = np.array([0.5, -0.5], np.float32)
-
-
-def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
-    return {name: tensor.read() for name, tensor in files.read_tensors(path).items()}
 
 
 def write_pt(path: Path, members: Mapping[str, bytes], *, compression: int = zipfile.ZIP_STORED) -> Path:
@@ -39,14 +35,14 @@ def write_pt(path: Path, members: Mapping[str, bytes], *, compression: int = zip
 
 def assert_refused(path: Path, message: str = "replace it by the model's own") -> None:
     with pytest.raises(BGEError, match=message) as caught:
-        read_tensors(path)
+        read_arrays(path)
     assert str(path) in str(caught.value)
 
 
 def test_what_torch_writes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "head.pt"
     write_linear(path, WEIGHT, BIAS)
-    tensors = read_tensors(path)
+    tensors = read_arrays(path)
     assert set(tensors) == {"weight", "bias"}
     np.testing.assert_array_equal(tensors["weight"], WEIGHT)
     np.testing.assert_array_equal(tensors["bias"], BIAS)
@@ -54,7 +50,7 @@ def test_what_torch_writes_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["sparse_linear.pt", "colbert_linear.pt"])
 def test_what_torch_itself_wrote_is_read(shared: Path, name: str) -> None:
-    tensors = read_tensors(shared / "reference" / "tiny-bge-m3" / name)
+    tensors = read_arrays(shared / "reference" / "tiny-bge-m3" / name)
     rows = 1 if name.startswith("sparse") else 64
     assert {name: tensor.shape for name, tensor in tensors.items()} == {"weight": (rows, 64), "bias": (rows,)}
     assert 0.001 < float(np.abs(tensors["weight"]).mean()) < 1
@@ -69,7 +65,7 @@ def test_what_torch_itself_wrote_is_read(shared: Path, name: str) -> None:
 )
 def test_half_precisions_become_float32(tmp_path: Path, storage: bytes, encode: Callable[[Array], bytes]) -> None:
     code = state_dict_pickle({"weight": (2, 3)}).replace(b"FloatStorage", storage)
-    tensors = read_tensors(write_pt(tmp_path / "head.pt", {"data.pkl": code, "data/0": encode(WEIGHT)}))
+    tensors = read_arrays(write_pt(tmp_path / "head.pt", {"data.pkl": code, "data/0": encode(WEIGHT)}))
     np.testing.assert_array_equal(tensors["weight"], WEIGHT)
     assert tensors["weight"].dtype == np.float32
 
@@ -129,7 +125,7 @@ def test_a_file_cannot_change_how_later_files_are_read(tmp_path: Path) -> None:
     for attack in (code, attributes):
         assert_refused(write_pt(tmp_path / "attack.pt", {"data.pkl": attack}))
     write_linear(tmp_path / "head.pt", WEIGHT, BIAS)
-    np.testing.assert_array_equal(read_tensors(tmp_path / "head.pt")["weight"], WEIGHT)
+    np.testing.assert_array_equal(read_arrays(tmp_path / "head.pt")["weight"], WEIGHT)
 
 
 @pytest.mark.parametrize("key", ["../0", "0/../../0", "/etc/hostname", ""])
@@ -158,7 +154,7 @@ def test_a_tensor_that_is_not_contiguous_is_read_by_its_strides(tmp_path: Path) 
     transposed = code.replace(b"K\x03K\x01\x86", b"K\x01K\x02\x86")
     assert transposed != code
     path = write_pt(tmp_path / "t.pt", {"data.pkl": transposed, "data/0": WEIGHT.tobytes()})
-    np.testing.assert_array_equal(read_tensors(path)["weight"], WEIGHT.reshape(3, 2).T)
+    np.testing.assert_array_equal(read_arrays(path)["weight"], WEIGHT.reshape(3, 2).T)
 
 
 def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
@@ -189,7 +185,7 @@ def test_a_damaged_file_gives_tensors_or_a_clean_error(tmp_path: Path) -> None:
         path = tmp_path / "damaged.pt"
         path.write_bytes(damaged)
         try:
-            tensors = read_tensors(path)
+            tensors = read_arrays(path)
         except BGEError:
             refused += 1
         else:
@@ -220,7 +216,7 @@ def test_safetensors_are_read(tmp_path: Path, dtype: str, encoded: bytes) -> Non
     path = write_safetensors(
         tmp_path / "head.safetensors", {"bias": ("F32", [2], BIAS.tobytes()), "weight": (dtype, [2, 3], encoded)}
     )
-    tensors = read_tensors(path)
+    tensors = read_arrays(path)
     assert set(tensors) == {"weight", "bias"}
     np.testing.assert_array_equal(tensors["weight"], WEIGHT)
     np.testing.assert_array_equal(tensors["bias"], BIAS)

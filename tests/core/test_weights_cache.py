@@ -22,6 +22,7 @@ from bge_onnx._catalogue.spec import WeightsSpec
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.sources import SourceLike
 from bge_onnx.errors import WeightsError
+from bge_onnx.types import Listing, RemoteFile
 from tests.core.fake_mvn import put_mvn_on_path, write_jar
 from tests.core.weights_kit import (
     FILES,
@@ -231,7 +232,7 @@ class TestProcesses:
         model = _find(cache, shelf).paths["model"]
         os.utime(model)
 
-        def full(self: Path, text: str, **_: object) -> int:
+        def full(self: Path, *_: object, **__: object) -> int:
             self.touch()
             raise OSError(28, "No space left on device")
 
@@ -330,7 +331,7 @@ class TestRepositoriesOfUsers:
 
     def test_what_lies_on_this_machine_already_is_linked(self, cache: Path, tmp_path: Path) -> None:
         class Mounted(Shelf):
-            def fetch_file(self, model: str, commit: str, path: str, target: Path) -> Path:  # type: ignore[override]
+            def fetch_file(self, model: str, commit: str, path: str, target: Path) -> Path:  # type: ignore[override]  # noqa: ARG002
                 return self.folder / path
 
         shelve(tmp_path / "shelf")
@@ -348,7 +349,7 @@ class TestRepositoriesOfUsers:
 
     def test_whatever_one_raises_is_its_part_of_the_report(self, cache: Path) -> None:
         class Broken(Shelf):
-            def list_files(self, model: str, revision: str) -> None:  # type: ignore[override]
+            def list_files(self, model: str, revision: str) -> Listing:  # noqa: ARG002
                 raise KeyError("no such bucket")
 
         with pytest.raises(WeightsError, match="shelf: KeyError: 'no such bucket'"):
@@ -364,10 +365,8 @@ class TestRepositoriesOfUsers:
         assert shelf.delivered == before
 
     def test_files_outside_the_folder_are_refused(self, cache: Path, tmp_path: Path) -> None:
-        from bge_onnx.types import Listing, RemoteFile
-
         class Hostile(Shelf):
-            def list_files(self, model: str, revision: str) -> Listing:
+            def list_files(self, model: str, revision: str) -> Listing:  # noqa: ARG002
                 return Listing((*(RemoteFile(path) for path in WHOLE), RemoteFile("../../escaped.onnx")), "1")
 
         hostile = Hostile(shelve(tmp_path / "shelf", WHOLE).folder)

@@ -140,7 +140,7 @@ class TestWhatAFileIs:
     def test_the_file_that_is_chosen_says_its_precision(self, tmp_path: Path) -> None:
         several = {f"onnx/model_{name}.onnx": _graph("int8-dynamic") for name in ("qint8_avx512", "quint8_avx2")}
         folder = _write(tmp_path / "m", {**WHOLE, **several})
-        with pytest.raises(WeightsError, match="several int8-dynamic files: .*qint8_avx512.*pass file="):
+        with pytest.raises(WeightsError, match=r"several int8-dynamic files: .*qint8_avx512.*pass file="):
             find(folder, precision="int8-dynamic")
         chosen = find(folder, file="onnx/model_quint8_avx2.onnx")
         assert (chosen.paths["model"].name, chosen.precision) == ("model_quint8_avx2.onnx", "int8-dynamic")

@@ -128,7 +128,7 @@ class TestRefusals:
     ) -> None:
         hub.behaviour, hub.victims, hub.retry_after = "busy once", f"/revision/{REVISION}", "4"
         waits: list[float] = []
-        monkeypatch.setattr(_hub.time, "sleep", waits.append)
+        monkeypatch.setattr(time, "sleep", waits.append)
         assert _find(tmp_path).paths["model"].read_bytes() == MODEL
         assert 4.0 in waits
 
@@ -138,9 +138,7 @@ class TestRefusals:
     def test_what_is_not_the_file_never_enters(
         self, hub: FakeHub, tmp_path: Path, behaviour: Behaviour, verified: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import huggingface_hub.file_download as download
-
-        monkeypatch.setattr(download.time, "sleep", lambda _: None)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
         hub.behaviour, hub.victims = behaviour, "model.onnx"
         with pytest.raises(WeightsError):
             _find(tmp_path, tiny_spec(verified=verified))
@@ -163,11 +161,12 @@ class TestRefusals:
         hub.publish("me/tiny", {**FILES, "tokenizer.json": TOKENIZER + b"\n"})
         with pytest.raises(WeightsError, match="wrong content: sha256"):
             _find(tmp_path)
+        assert not hub.downloads  # the hub says so itself
 
     @pytest.mark.usefixtures("_hasty")
     def test_a_body_without_end_is_broken_off(self, hub: FakeHub, tmp_path: Path) -> None:
         hub.behaviour, hub.victims = "endless", "model.onnx"
-        with pytest.raises(WeightsError, match="more than the .* bytes that were announced"):
+        with pytest.raises(WeightsError, match=r"more than the .* bytes that were announced"):
             _find(tmp_path)
 
 
@@ -308,7 +307,7 @@ class TestOffline:
 
     def test_a_snapshot_of_another_commit_without_known_digests_is_named(self, tmp_path: Path) -> None:
         hub_snapshot(tmp_path, "me/tiny", FILES, commit="f" * 40)
-        with pytest.raises(WeightsError, match="it has fff.*pass revision="):
+        with pytest.raises(WeightsError, match=r"it has fff.*pass revision="):
             _find(tmp_path, tiny_spec(verified=False))
 
     def test_a_model_that_other_programs_fetched_opens(self, tmp_path: Path) -> None:

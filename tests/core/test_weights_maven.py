@@ -80,7 +80,7 @@ def test_a_damaged_jar_is_one_sources_failure(monkeypatch: pytest.MonkeyPatch, t
         content[8] = content[central + 10] = 99
     jar.write_bytes(content)
     put_mvn_on_path(monkeypatch, tmp_path / "bin", jar)
-    with pytest.raises(WeightsError, match="maven: tiny .* is not a readable jar"):
+    with pytest.raises(WeightsError, match=r"maven: tiny .* is not a readable jar"):
         _fetch(tmp_path)
 
 

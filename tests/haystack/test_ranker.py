@@ -143,3 +143,13 @@ def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
 def test_what_is_no_list_of_documents_is_refused(documents: list[Document]) -> None:
     with pytest.raises(TypeError, match="BGERanker expects a list of Documents, got"):
         BGERanker("never opened").run(QUERY, documents)
+
+
+def test_a_long_document_is_ranked_by_its_best_part_and_says_which(tiny_reranker: Path) -> None:
+    ranker = BGERanker(tiny_reranker, max_length=32, truncate="window")
+    documents = [Document(content="The red fish saw one bird. " * 20, meta={"page": 1}), Document(content="one two")]
+    by_id = {document.id: document for document in ranker.run("red fish", documents)["documents"]}
+    start, end = by_id[documents[0].id].meta["relevance_span"]
+    assert 0 <= start < end < len(documents[0].content or "")
+    assert "relevance_span" not in by_id[documents[1].id].meta
+    assert documents[0].meta == {"page": 1}

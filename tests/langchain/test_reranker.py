@@ -111,3 +111,13 @@ def test_top_n_and_threshold_can_be_changed_later(tiny_reranker: Path, documents
 def test_embedding_model_is_refused(tiny_embedder: Path) -> None:
     with pytest.raises(UnsuitableModelError, match="embedding model"):
         BGEReranker(model=tiny_embedder)
+
+
+def test_a_long_document_is_ranked_by_its_best_part_and_says_which(tiny_reranker: Path) -> None:
+    reranker = BGEReranker(model=tiny_reranker, max_length=32, truncate="window")
+    documents = [Document("The red fish saw one bird. " * 20, metadata={"page": 1}), Document("one two")]
+    by_text = {document.page_content: document for document in reranker.compress_documents(documents, "red fish")}
+    start, end = by_text[documents[0].page_content].metadata["relevance_span"]
+    assert 0 <= start < end < len(documents[0].page_content)
+    assert "relevance_span" not in by_text["one two"].metadata
+    assert documents[0].metadata == {"page": 1}

@@ -216,3 +216,14 @@ def test_a_bert_cross_encoder_ranks_too(tmp_path: Path, nodes: list[NodeWithScor
     expected = [str(passage.index) for passage in Reranker(folder).rank(QUERY, texts, top_k=2)]
     found = BGERerank(model=str(folder)).postprocess_nodes(nodes, query_str=QUERY)
     assert [node.node_id for node in found] == expected
+
+
+def test_a_long_node_is_ranked_by_its_best_part_and_says_which(tiny_reranker: Path) -> None:
+    rerank = BGERerank(model=str(tiny_reranker), max_length=32, truncate="window")
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("The red fish saw one bird. " * 20, "one two")]
+    by_text = {node.text: node.node for node in rerank.postprocess_nodes(nodes, query_str="red fish")}
+    long = by_text[nodes[0].text]
+    start, end = long.metadata["relevance_span"]
+    assert 0 <= start < end < len(nodes[0].text)
+    assert long.get_content(MetadataMode.EMBED) == nodes[0].text
+    assert by_text["one two"].metadata == nodes[0].node.metadata == {}

@@ -20,7 +20,14 @@ _FRAMEWORKS = {
     "llama_index.embeddings.bge": {"llama_index"},
     "haystack_integrations.components.embedders.bge": {"haystack", "haystack_integrations"},
 }
-_FOREIGN = set().union(*_FRAMEWORKS.values()) | {"langchain_qdrant", "qdrant_client", "torch", "transformers", "onnx"}
+_FOREIGN = set().union(*_FRAMEWORKS.values()) | {
+    "langchain_qdrant",
+    "langchain_text_splitters",
+    "qdrant_client",
+    "torch",
+    "transformers",
+    "onnx",
+}
 
 
 def _import(module: str) -> tuple[float, set[str]]:

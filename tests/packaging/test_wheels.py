@@ -27,12 +27,14 @@ ADAPTERS = sorted(PACKAGES.keys() - {"bge-onnx"})
 NAMESPACES = (
     "llama_index",
     "llama_index.embeddings",
+    "llama_index.node_parser",
     "llama_index.postprocessor",
     "llama_index.sparse_embeddings",
     "haystack_integrations",
     "haystack_integrations.common",
     "haystack_integrations.components",
     "haystack_integrations.components.embedders",
+    "haystack_integrations.components.preprocessors",
     "haystack_integrations.components.rankers",
 )
 

@@ -24,6 +24,7 @@ from bge_onnx.embedder import Embedder
 from bge_onnx.errors import BGEError, TruncationWarning
 from bge_onnx.m3 import M3Embedder
 from bge_onnx.reranker import Reranker
+from bge_onnx.splitter import TokenSplitter
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "ModelSpec",
     "RankedPassage",
     "Reranker",
+    "TokenSplitter",
     "TruncationWarning",
     "add_model",
     "get_model",

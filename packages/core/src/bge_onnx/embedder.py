@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol, Unpack
 
 import numpy as np
 
-from bge_onnx._heads.vectors import FloatArray, VectorHead
+from bge_onnx._heads.vectors import FloatArray, VectorHead, mean
 from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._opening import text_way
 from bge_onnx._repository.locate import Located
-from bge_onnx._runtime.calls import Owner
-from bge_onnx._runtime.pipeline import Head, Memory, Pipeline, in_windows, in_windows_async
+from bge_onnx._runtime.pipeline import in_windows, in_windows_async
+from bge_onnx._runtime.windowed import Way, WindowVectors, apart, room, windows_of
 from bge_onnx._text.checks import check_iterable, check_text, check_texts
-from bge_onnx._text.readers import TextReader
+from bge_onnx._text.windows import checked_size
 from bge_onnx.errors import InputTypeError, UnsuitableModelError
 from bge_onnx.settings import EmbedderSettings, ModelName, complete, takes
 
 __all__ = ["Embedder"]
-
-
-class Vectors(Protocol):
-    """A way from texts to vectors; `Pipeline` is one."""
-
-    def run(self, inputs: list[str], owner: Owner) -> FloatArray:
-        """See `Pipeline.run`."""
-        ...
-
-    async def arun(self, inputs: list[str], owner: Owner, *, check: Callable[[list[str]], list[str]]) -> FloatArray:
-        """See `Pipeline.arun`."""
-        ...
-
-    def stream(self, windows: Iterator[list[str]], owner: Owner, *, show_progress: bool) -> Iterator[FloatArray]:
-        """See `Pipeline.stream`."""
-        ...
-
-    def astream(
-        self, windows: AsyncIterator[list[str]], owner: Owner, *, show_progress: bool
-    ) -> AsyncIterator[FloatArray]:
-        """See `Pipeline.astream`."""
-        ...
 
 
 class DenseParts(Protocol):
@@ -53,17 +32,17 @@ class DenseParts(Protocol):
         ...
 
     @property
-    def passages(self) -> Vectors:
+    def passages(self) -> Way:
         """The way of passages."""
         ...
 
     @property
-    def queries(self) -> Vectors:
+    def queries(self) -> Way:
         """The way of queries."""
         ...
 
     @property
-    def streamed(self) -> Vectors:
+    def streamed(self) -> Way:
         """The way of passages that come as a stream."""
         ...
 
@@ -73,11 +52,11 @@ class EmbedderParts:
     """An open embedder: two pipelines that differ in what they put before a text."""
 
     model: Opened
-    passages: Pipeline[str]
-    queries: Pipeline[str]
+    passages: Way
+    queries: Way
 
     @property
-    def streamed(self) -> Pipeline[str]:
+    def streamed(self) -> Way:
         """The way of passages that come as a stream."""
         return self.passages
 
@@ -99,32 +78,11 @@ def open_parts(model: ModelName | Located, settings: EmbedderSettings) -> Embedd
         dimension=spec.dimension, pooling=spec.pooling, normalize=settings["normalize"], layers=opened.dense
     )
 
-    def behind(instruction: str) -> Pipeline[str]:
-        return text_pipeline(opened, settings, head, instruction=instruction)
+    def behind(instruction: str) -> Way:
+        return text_way(opened, settings, head, join=partial(mean, normalize=head.normalize), instruction=instruction)
 
     return EmbedderParts(
         model=opened, passages=behind(spec.passage_instruction), queries=behind(spec.query_instruction)
-    )
-
-
-def text_pipeline(
-    opened: Opened,
-    settings: Mapping[str, Any],
-    head: Head,
-    *,
-    instruction: str = "",
-    memory: Memory[str] | None = None,
-) -> Pipeline[str]:
-    """A pipeline of an open model's for single texts."""
-    return Pipeline(
-        engine=opened.engine,
-        reader=TextReader.of(
-            opened.tokenizer, limit=opened.limit, truncate=settings["truncate"], instruction=instruction
-        ),
-        head=head,
-        token_budget=opened.token_budget,
-        show_progress=settings["show_progress"] is True,
-        memory=memory,
     )
 
 
@@ -163,7 +121,7 @@ class Embedder(Model[DenseParts]):
 
     @property
     def _identity(self) -> Mapping[str, Any]:
-        return {"normalize": self.normalize}
+        return {"normalize": self.normalize, **self._of_long_texts}
 
     def embed_documents(self, texts: Iterable[str]) -> FloatArray:
         """Vectors of passages, without query instruction.
@@ -250,15 +208,25 @@ class Embedder(Model[DenseParts]):
         stream = self._parts.streamed.astream(windows, self._owner, show_progress=self._bar(show_progress))
         return flat(stream)
 
-    def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = True) -> list[int]:
-        """Tokens of each text as the model counts them, before any cut.
+    def embed_windows(
+        self, texts: Iterable[str], *, max_tokens: int | None = None, overlap: int = 0
+    ) -> list[WindowVectors]:
+        """The windows of each passage, as `TokenSplitter` makes them, with their vectors apart.
 
         Args:
-            texts: Any number of texts.
-            special_tokens: Whether to count the special tokens that surround a text; a splitter that adds up pieces
-                leaves them out.
+            texts: Any number of texts, of any length.
+            max_tokens: The most tokens of a window, special tokens left out; None for what the model reads.
+            overlap: The most tokens that two windows share; at most half of `max_tokens`.
+
+        Raises:
+            InputTypeError: `texts` is not a list of str; the message names the position.
+            InputValueError: The model cannot read `max_tokens`, or `overlap` is too large.
         """
-        return self._parts.model.tokenizer.count(check_texts(texts), special=special_tokens)
+        parts = self._parts
+        most = room(self._tokenizer, limit=parts.model.limit, beside=self.spec.passage_instruction)
+        size = checked_size(max_tokens, most=most, default=most, overlap=overlap, model=self.spec.name)
+        plan = windows_of(check_texts(texts), self._tokenizer, size=size, overlap=overlap)
+        return apart(plan, parts.passages.run([window.text for windows in plan for window in windows], self._owner))
 
     def _bar(self, show_progress: bool | None) -> bool:
         return bool(self._settings["show_progress"]) if show_progress is None else check_flag(show_progress)

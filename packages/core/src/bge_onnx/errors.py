@@ -70,7 +70,7 @@ class ProviderError(BGEError, RuntimeError):
 
 
 class InferenceError(BGEError, RuntimeError):
-    """ONNX Runtime failed while it computed; the message carries its reason."""
+    """ONNX Runtime or the tokenizer failed while it computed; the message carries its reason."""
 
 
 class ModelOutputError(BGEError, ArithmeticError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from numbers import Real
 from operator import itemgetter
@@ -20,16 +21,18 @@ from bge_onnx._heads.lexical import (
     pair_scores,
     weighted_score,
 )
-from bge_onnx._heads.m3 import DenseHead, M3Head, open_heads, stack
+from bge_onnx._heads.m3 import DenseHead, M3Head, join_windows, open_heads, stack
 from bge_onnx._heads.memory import Memory, Remembering
-from bge_onnx._heads.vectors import FloatArray
+from bge_onnx._heads.vectors import FloatArray, mean
 from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._opening import text_way
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
-from bge_onnx._runtime.pipeline import Pipeline, in_windows, in_windows_async
+from bge_onnx._runtime.pipeline import in_windows, in_windows_async
 from bge_onnx._runtime.shared import shared
+from bge_onnx._runtime.windowed import Way
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
-from bge_onnx.embedder import Embedder, flat, text_pipeline
+from bge_onnx.embedder import Embedder, flat
 from bge_onnx.errors import InputValueError
 from bge_onnx.settings import M3Settings, ModelName, complete, takes
 
@@ -40,8 +43,8 @@ __all__ = ["M3Embedder"]
 class _DensePart:
     """The dense vectors out of a pipeline's answers."""
 
-    answers: Pipeline[str]
-    streamed: Pipeline[str]
+    answers: Way
+    streamed: Way
     dimension: int
 
     def run(self, inputs: list[str], owner: Owner) -> FloatArray:
@@ -77,26 +80,26 @@ class M3Parts:
     """
 
     model: Opened
-    answers: Pipeline[str]
-    every: Pipeline[str]
-    unremembered: Pipeline[str]
-    dense: Pipeline[str]
+    answers: Way
+    every: Way
+    unremembered: Way
+    dense: Way
     remembers: bool
 
     @property
-    def passages(self) -> Pipeline[str] | _DensePart:
+    def passages(self) -> Way:
         """The way of passages."""
         if not self.remembers:
             return self.dense
         return _DensePart(self.answers, self.dense, self.model.found.spec.dimension)
 
     @property
-    def queries(self) -> Pipeline[str] | _DensePart:
+    def queries(self) -> Way:
         """The way of queries, which are read as passages are."""
         return self.passages
 
     @property
-    def streamed(self) -> Pipeline[str]:
+    def streamed(self) -> Way:
         """The way of passages that come as a stream."""
         return self.dense
 
@@ -118,10 +121,12 @@ def open_parts(model: ModelName | Located, settings: M3Settings) -> M3Parts:
     answers = M3Head(heads, unused, colbert=False)
     return M3Parts(
         model=opened,
-        answers=text_pipeline(opened, settings, answers, memory=Remembering(memory, most) if most else None),
-        every=text_pipeline(opened, settings, M3Head(heads, unused, colbert=True)),
-        unremembered=text_pipeline(opened, settings, answers),
-        dense=text_pipeline(opened, settings, DenseHead(heads, spec.dimension)),
+        answers=text_way(
+            opened, settings, answers, join=join_windows, memory=Remembering(memory, most) if most else None
+        ),
+        every=text_way(opened, settings, M3Head(heads, unused, colbert=True), join=join_windows),
+        unremembered=text_way(opened, settings, answers, join=join_windows),
+        dense=text_way(opened, settings, DenseHead(heads, spec.dimension), join=partial(mean, normalize=True)),
         remembers=most > 0,
     )
 
@@ -266,7 +271,7 @@ class M3Embedder(Embedder):
     def _m3(self) -> M3Parts:
         return cast("M3Parts", self._parts)
 
-    def _way(self, *, colbert: bool) -> Pipeline[str]:
+    def _way(self, *, colbert: bool) -> Way:
         return self._m3.every if colbert else self._m3.answers
 
     def _output(self, answers: Collection[M3Vectors], *, dense: bool, lexical: bool, colbert: bool) -> M3Output:

@@ -16,6 +16,7 @@ from bge_onnx._heads.vectors import (
 )
 from bge_onnx._model import Model, Opened, find, open_model
 from bge_onnx._repository.locate import Located
+from bge_onnx._runtime.best_window import BestWindows, WholePairs
 from bge_onnx._runtime.pipeline import Pipeline
 from bge_onnx._text.checks import check_iterable, check_pair_list, check_pairs, check_text, check_texts, check_whole
 from bge_onnx._text.readers import PairReader
@@ -33,7 +34,7 @@ class RerankerParts:
     """An open reranker."""
 
     model: Opened
-    pairs: Pipeline[tuple[str, str]]
+    pairs: WholePairs | BestWindows
 
 
 def open_parts(model: ModelName | Located, settings: RerankerSettings) -> RerankerParts:
@@ -47,16 +48,21 @@ def open_parts(model: ModelName | Located, settings: RerankerSettings) -> Rerank
         find(model, settings, task="reranking"), settings, answer="logits", default_length=_DEFAULT_LENGTH
     )
     _check_width(opened)
+    windowed = settings["truncate"] == "window"
     reader = PairReader.of(
-        opened.tokenizer, limit=opened.limit, truncate=settings["truncate"], truncation=settings["truncation"]
+        opened.tokenizer,
+        limit=opened.limit,
+        truncate="warn" if windowed else settings["truncate"],
+        truncation=settings["truncation"],
     )
-    pairs: Pipeline[tuple[str, str]] = Pipeline(
+    pipeline: Pipeline[tuple[str, str]] = Pipeline(
         engine=opened.engine,
         reader=reader,
         head=LogitHead(),
         token_budget=opened.token_budget,
         show_progress=settings["show_progress"] is True,
     )
+    pairs = BestWindows(pipeline, opened.tokenizer, opened.limit) if windowed else WholePairs(pipeline)
     return RerankerParts(model=opened, pairs=pairs)
 
 
@@ -83,7 +89,7 @@ class Reranker(Model[RerankerParts]):
 
     @property
     def _identity(self) -> Mapping[str, Any]:
-        return {"truncation": self._settings["truncation"]}
+        return {"truncation": self._settings["truncation"], **self._of_long_texts}
 
     def score(self, pairs: Iterable[tuple[str, str]]) -> FloatArray:
         """Raw logits of (query, passage) pairs; higher is more relevant, about -12 to 12 for BGE's models.
@@ -96,7 +102,7 @@ class Reranker(Model[RerankerParts]):
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
             ModelOutputError: The model answers NaN.
         """
-        return self._parts.pairs.run(check_pairs(pairs), self._owner)
+        return self._parts.pairs.run(check_pairs(pairs), self._owner).logits
 
     def rank(
         self, query: str, passages: Iterable[str], *, top_k: int | None = None, threshold: float | None = None
@@ -117,11 +123,12 @@ class Reranker(Model[RerankerParts]):
         """
         texts = list(check_iterable(passages, what="passage"))
         pairs = _paired(query, top_k, threshold)(texts)
-        return rank_passages(self._parts.pairs.run(pairs, self._owner), top_k=top_k, threshold=threshold)
+        scored = self._parts.pairs.run(pairs, self._owner)
+        return rank_passages(scored.logits, top_k=top_k, threshold=threshold, spans=scored.spans)
 
     async def ascore(self, pairs: Iterable[tuple[str, str]]) -> FloatArray:
         """`score` off the event loop. A call that is cancelled is not computed any further."""
-        return await self._parts.pairs.arun(list(check_pair_list(pairs)), self._owner, check=check_pairs)
+        return (await self._parts.pairs.arun(list(check_pair_list(pairs)), self._owner, check=check_pairs)).logits
 
     async def arank(
         self, query: str, passages: Iterable[str], *, top_k: int | None = None, threshold: float | None = None
@@ -129,8 +136,8 @@ class Reranker(Model[RerankerParts]):
         """`rank` off the event loop. A call that is cancelled is not computed any further."""
         pair = _paired(query, top_k, threshold)
         texts = list(check_iterable(passages, what="passage"))
-        logits = await self._parts.pairs.arun(pair(texts), self._owner, check=list)
-        return rank_passages(logits, top_k=top_k, threshold=threshold)
+        scored = await self._parts.pairs.arun(pair(texts), self._owner, check=list)
+        return rank_passages(scored.logits, top_k=top_k, threshold=threshold, spans=scored.spans)
 
 
 def _paired(query: object, top_k: object, threshold: object) -> Callable[[list[str]], list[tuple[str, str]]]:

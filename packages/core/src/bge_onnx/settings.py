@@ -240,7 +240,8 @@ class EngineSettings(TypedDict, total=False):
         Truncate,
         Setting(
             "warn",
-            'What happens to inputs over the limit: "warn", "error" or "silent".',
+            'What happens to inputs over the limit: "warn", "error" or "silent"; "window" reads them whole, in parts '
+            "whose vectors are averaged, or of which the best counts in a ranking.",
             partial(_choice, allowed=get_args(Truncate)),
         ),
     ]

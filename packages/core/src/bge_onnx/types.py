@@ -23,11 +23,15 @@ from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vector
 from bge_onnx._heads.vectors import FloatArray, RankedPassage
 from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
 from bge_onnx._runtime.device import Provider
+from bge_onnx._runtime.windowed import WindowVectors
+from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import PairTruncation
 from bge_onnx._text.truncation import Truncate
+from bge_onnx._text.windows import Window
 from bge_onnx.settings import ModelName
 
 __all__ = [
+    "CountsTokens",
     "EmbedderLike",
     "FileRole",
     "FileSpec",
@@ -52,6 +56,8 @@ __all__ = [
     "Task",
     "Truncate",
     "WeightsSpec",
+    "Window",
+    "WindowVectors",
 ]
 
 

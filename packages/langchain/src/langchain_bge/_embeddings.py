@@ -71,13 +71,6 @@ class BGEEmbeddings(ModelSettings, Embeddings):
         vector: list[float] = (await self._engine.aembed_query(text)).tolist()
         return vector
 
-    def token_length(self, text: str) -> int:
-        """Tokens of a text without special tokens, to be a text splitter's `length_function`.
-
-        The model's limit includes the special tokens, two for BGE's models: split to at most `limit - 2`.
-        """
-        return self._engine.count_tokens([text], special_tokens=False)[0]
-
     @property
     def cache_namespace(self) -> str:
         """Namespace for `CacheBackedEmbeddings` that no other model, weights or settings have.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.runnables import Runnable
 from pydantic import Field
 
 from bge_onnx import RankedPassage
+from langchain_bge._retriever import BGERerankingRetriever
 from langchain_bge._settings import RerankerSettings
 
 
@@ -16,6 +19,7 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
     """Sorts documents by relevance to a query and says how relevant they are.
 
     Returned documents are copies with `metadata["relevance_score"]`, the sigmoid of the model's logit, from 0 to 1.
+    With `truncate="window"`, `metadata["relevance_span"]` says which part of a long document that is the score of.
 
     Raises:
         bge_onnx.BGEError: The model is unknown, of another kind, or no source delivers its weights.
@@ -51,7 +55,7 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
         """
         passages = [document.page_content for document in documents]
         ranked = self._engine.rank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
-        return _scored(documents, ranked)
+        return scored(documents, ranked)
 
     async def acompress_documents(
         self,
@@ -62,12 +66,20 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
         """`compress_documents` off the event loop."""
         passages = [document.page_content for document in documents]
         ranked = await self._engine.arank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
-        return _scored(documents, ranked)
+        return scored(documents, ranked)
+
+    def as_retriever(self, base: Runnable[str, list[Document]]) -> BGERerankingRetriever:
+        """A retriever that reranks what another one finds; it goes into chains as any retriever does."""
+        return BGERerankingRetriever(base=base, reranker=self)
 
 
-def _scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:
-    return [_with_score(documents[passage.index], passage.score) for passage in ranked]
+def scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:
+    """Copies of the ranked documents, with their scores in the metadata."""
+    return [_with_score(documents[passage.index], passage) for passage in ranked]
 
 
-def _with_score(document: Document, score: float) -> Document:
-    return document.model_copy(update={"metadata": {**document.metadata, "relevance_score": score}})
+def _with_score(document: Document, passage: RankedPassage) -> Document:
+    told: dict[str, Any] = {"relevance_score": passage.score}
+    if passage.span is not None:
+        told["relevance_span"] = list(passage.span)
+    return document.model_copy(update={"metadata": {**document.metadata, **told}})

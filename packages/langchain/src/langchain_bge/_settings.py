@@ -66,6 +66,14 @@ class ModelSettings(BaseModel):
     def _engine(self) -> Embedder | Reranker:
         """The open model."""
 
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens, to be a text splitter's `length_function`.
+
+        The model's limit includes the special tokens, two for BGE's models and four around a pair; `BGETextSplitter`
+        leaves them room.
+        """
+        return self._engine.count_tokens([text], special_tokens=False)[0]
+
     def _engine_settings(self) -> EngineSettings:
         """The fields that all of the core's models take."""
         return EngineSettings(

@@ -72,7 +72,7 @@ class Entry:
     @classmethod
     def of(cls, cache: Path, name: str, weights: WeightsSpec, *, file: str | None = None) -> Entry:
         """The entry of what `weights` asks for, `file` being the user's own choice among its files."""
-        asked = [weights.repository, weights.revision, weights.precision, file]
+        asked: list[object] = [weights.repository, weights.revision, weights.precision, file]
         asked += [[spec.path, spec.role, spec.sha256] for spec in weights.files]
         digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:20]
         return cls(cache / _readable(name) / f"{weights.precision}-{digest}")

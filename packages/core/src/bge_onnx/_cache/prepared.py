@@ -111,7 +111,8 @@ def prepare_graph(
         WeightsError: The cache cannot be written, and there is no published graph that would do.
     """
     if precision == "int8" and not on_cpu:
-        msg = "precision='int8' is made for the CPU; leave providers= out, or pass precision='fp16'"
+        other = "fp16" if checkpoint is None else "fp32"
+        msg = f"precision='int8' is made for the CPU; leave providers= out, or pass precision={other!r}"
         raise InputValueError(msg)
     published = None
     if checkpoint is None:
@@ -246,7 +247,7 @@ def _rebuilt(request: _Request, scratch: Path) -> tuple[Path, str]:
     if checkpoint is not None:
         with _refusals(request):
             graph = prepare(_checkpoint(request), scratch, rows=rows, precision=made)
-        return graph.path, f"built from {files.paths['model'].name}, {graph.note}"
+        return graph.path, f"built from {files.paths['model'].name}: {graph.note.removeprefix('rebuilt: ')}"
     model = files.paths["model"]
     if request.answer == "m3" and "sparse_linear" not in files.paths:
         return _as_published(model, precision, "bge-m3's heads are part of the graph, or missing")
@@ -269,7 +270,7 @@ def _portable(staging: Path, request: _Request) -> str:
     rows: Literal["cls", "tokens"] = "cls" if request.answer == "logits" else "tokens"
     with _refusals(request):
         graph = prepare_portable(_checkpoint(request), staging, rows=rows, data=_DATA)
-    return f"built from {request.files.paths['model'].name}, {graph.note}"
+    return f"built from {request.files.paths['model'].name}: {graph.note}"
 
 
 def _checkpoint(request: _Request) -> Checkpoint:

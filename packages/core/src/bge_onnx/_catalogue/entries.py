@@ -119,9 +119,11 @@ def _all_weights_problems(spec: ModelSpec) -> Iterator[str]:
 def _weights_problems(weights: WeightsSpec) -> Iterator[str]:
     if weights.precision not in get_args(Precision) or weights.precision == "int8":
         yield f"weights has precision {weights.precision!r}; published files are 'fp32', 'fp16' or 'int8-dynamic'"
-    if not isinstance(weights.repository, str) or not _is_name(weights.repository):
+    repository: object = weights.repository
+    revision: object = weights.revision
+    if not isinstance(repository, str) or not _is_name(repository):
         yield f"repository must look like 'owner/name', got {_brief(weights.repository)}"
-    if not isinstance(weights.revision, str) or not is_revision(weights.revision):
+    if not isinstance(revision, str) or not is_revision(revision):
         yield f"revision must be a branch, tag or commit, got {_brief(weights.revision)}"
     files = [*weights.files, *(weights.maven.files if weights.maven is not None else ())]
     roles = [file.role for file in weights.files]

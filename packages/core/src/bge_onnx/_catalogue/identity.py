@@ -62,7 +62,7 @@ def identify(
         UnsuitableModelError: If the model serves another task or cannot be served.
     """
     said = read_statement(folder, pooling=pooling)
-    hints = [named(name, known)] if name is not None else list(spoken_of(folder, known))
+    hints: list[KnownModel | None] = [named(name, known)] if name is not None else [*spoken_of(folder, known)]
     base = adapter_base(folder)
     if base is not None:
         said, origin = _over_its_base(folder, said, base, pooling, base_of)

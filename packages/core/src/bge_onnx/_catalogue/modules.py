@@ -70,13 +70,17 @@ def _dense(folder: Path, module: Mapping[str, Any]) -> DenseModule:
         raise UnsuitableModelError(f"{folder / 'modules.json'} has a Dense module at {name!r}, no folder inside it")
     path = folder / name / "config.json"
     config = next(iter(_load(path)), {})
-    sizes = [config.get(key) for key in ("in_features", "out_features")]
-    if not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
-        raise UnsuitableModelError(f"{path} must state in_features and out_features")
+    inputs, outputs = (_size(config.get(key), path) for key in ("in_features", "out_features"))
     if config.get("module_input_name") not in _INPUTS or config.get("module_output_name") not in _INPUTS:
         raise UnsuitableModelError(f"{path}: a Dense module over anything but sentence embeddings is not supported")
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
-    return DenseModule(folder=folder / name, inputs=sizes[0], outputs=sizes[1], activation=activation)
+    return DenseModule(folder=folder / name, inputs=inputs, outputs=outputs, activation=activation)
+
+
+def _size(value: object, path: Path) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise UnsuitableModelError(f"{path} must state in_features and out_features")
 
 
 def _load(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from bge_onnx._checkpoint.mapped import Array, Tensors
 from bge_onnx._checkpoint.weights import Weight, Weights, by_part, part
 from bge_onnx.errors import UnsuitableModelError
+
+_Value = TypeVar("_Value", int, float)
 
 # Settings of PEFT under which a saved pair of matrices means something else than B A, or is not all that was trained.
 _OTHER_KINDS = (
@@ -29,6 +31,7 @@ _OTHER_KINDS = (
 # hold what they changed.
 _PLAIN_STARTS = ("gaussian", "eva", "orthogonal")
 _PREFIX = "base_model.model."
+_HEADS = ("classifier.", "pooler.")  # an adapter may bring its own over a base that has none
 _PAIR = re.compile(r"^(.+)\.lora_(?:embedding_)?(A|B|magnitude_vector)(?:\.default)?(?:\.(weight|bias))?$")
 _SAVED_WHOLE = re.compile(r"\.(?:base_layer|modules_to_save(?:\.default)?)(?=\.)")
 # A pattern is a regular expression out of a file. Within these bounds, no matching of a module's name takes long.
@@ -113,7 +116,7 @@ def _is_harmless(pattern: str) -> bool:
     return few and _PATTERN.fullmatch(pattern) is not None and _REPEATED_GROUP.search(pattern) is None
 
 
-def _matching(patterns: Mapping[str, float], module: str, default: float) -> Any:  # noqa: ANN401  int or float
+def _matching(patterns: Mapping[str, _Value], module: str, default: _Value) -> _Value:
     """The first pattern's value that fits a module, as `peft.utils.get_pattern_key` finds it."""
     for pattern, value in patterns.items():
         if re.match(pattern if pattern.startswith("^") else rf"(.*\.)?({pattern})$", module):
@@ -155,9 +158,8 @@ def merged(base: Weights, tensors: Tensors, config: AdapterConfig, *, where: Pat
         change.tensors[pair[2] + (".bias" if pair[3] == "bias" else "")] = tensors[name]
     result = dict(base)
     for place, name in _whole(whole, where).items():
-        if place not in base or base[place].shape != tensors[name].shape:
-            if place.startswith("pooler."):
-                continue
+        fits = base[place].shape == tensors[name].shape if place in base else place.startswith(_HEADS)
+        if not fits:
             raise UnsuitableModelError(f"{where} holds {name}, which does not fit its base; is it the right base?")
         result[place] = tensors[name]
     for change in changes.values():
@@ -169,7 +171,7 @@ def _whole(names: Mapping[str, str], where: Path) -> dict[str, str]:
     """Place to name of the tensors that replace one of the base; every tensor must have a place."""
     strangers = [name for plain, name in names.items() if part(plain) is None]
     if strangers:
-        raise UnsuitableModelError(f"{where} holds {strangers[0]}, which is no part of a LoRA over an encoder")
+        raise UnsuitableModelError(f"{where} holds {strangers[0]!r}, which is no part of a LoRA over an encoder")
     return {place: names[plain] for place, plain in by_part(names, where).items()}
 
 

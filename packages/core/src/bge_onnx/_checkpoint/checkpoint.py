@@ -70,7 +70,7 @@ def open_checkpoint(files: CheckpointFiles, *, classifier: bool) -> Checkpoint:
     where = files.weights[0]
     places = by_part(tensors, where)
     if not any(place.startswith("embeddings.") for place in places):
-        held = ", ".join(sorted(tensors)[:3]) or "no tensors"
+        held = ", ".join(repr(name)[:80] for name in sorted(tensors)[:3]) or "no tensors"
         raise UnsuitableModelError(f"{where} holds no encoder of BERT's or XLM-RoBERTa's kind, but {held}")
     weights: Weights = {place: tensors[name] for place, name in places.items()}
     used = list(tensors.values())
@@ -88,7 +88,7 @@ def _tensors(files: CheckpointFiles) -> Mapping[str, Tensor]:
         return shards[files.weights[0]]
     for name, path in files.index.items():
         if name not in shards[path]:
-            raise UnsuitableModelError(f"{path} lacks {name}, which the index of {_folder(path)} expects in it")
+            raise UnsuitableModelError(f"{path} lacks {name!r}, which the index of {_folder(path)} expects in it")
     return {name: shards[path][name] for name, path in files.index.items()}
 
 

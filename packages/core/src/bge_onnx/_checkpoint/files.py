@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from bge_onnx._checkpoint.mapped import MappedFile, Tensors
-from bge_onnx._checkpoint.safetensors_file import read_safetensors
 from bge_onnx._checkpoint.torch_file import read_torch
 
 __all__ = ["read_tensors"]
@@ -22,4 +21,8 @@ def read_tensors(path: Path) -> Tensors:
         UnsuitableModelError: The file is damaged, or holds anything but plain tensors.
     """
     file = MappedFile(path)
-    return read_safetensors(file) if path.suffix == ".safetensors" else read_torch(file)
+    if path.suffix == ".safetensors":
+        from bge_onnx._checkpoint.safetensors_file import read_safetensors  # a prepared model needs no such library
+
+        return read_safetensors(file)
+    return read_torch(file)

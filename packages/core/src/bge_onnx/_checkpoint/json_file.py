@@ -11,7 +11,7 @@ from typing import Any
 from bge_onnx.errors import UnsuitableModelError, WeightsError
 
 # The index of a model in a thousand shards has some 100 kB.
-_LARGEST = 16 * 1024 * 1024
+_LARGEST = 4 * 1024 * 1024
 
 
 def read_object(path: Path) -> dict[str, Any]:

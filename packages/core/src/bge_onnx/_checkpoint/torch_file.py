@@ -20,6 +20,9 @@ _LEGACY = 0x1950A86A20F9469CFC6C  # the number that a file older than torch 1.6 
 _LEGACY_PROTOCOL = 1001
 _LOCAL_HEADER = 30  # bytes before a member's name
 _ENCRYPTED = 1
+# The record at the end of an archive, which a comment of 64 kB may follow; the size of the directory stands in it.
+_END, _END64, _END_RECORD, _IN_ZIP64 = b"PK\x05\x06", b"PK\x06\x06", 22, 2**32 - 1
+_END_AREA = 2**16 + 1024
 
 # Tensors may share a storage, as tied embeddings do; more than this is made to fill the memory.
 _MOST_SHARED = 2
@@ -48,7 +51,7 @@ def read_torch(file: MappedFile) -> Tensors:
 def _views(state: object) -> dict[str, View]:
     if not isinstance(state, dict):
         raise PickleError(f"something else than named tensors inside, a {type(state).__name__}")
-    others = [str(name)[:40] for name, value in state.items() if not isinstance(value, View)]
+    others = [repr(name)[:40] for name, value in state.items() if not isinstance(value, View)]
     if others:
         named = ", ".join(others[:5])
         raise PickleError(
@@ -70,7 +73,7 @@ def _check_total(views: Iterable[View]) -> None:
         for extent in view.shape:
             count *= extent
         numbers += count
-    if numbers > _MOST_SHARED * sum(storage.count for storage in stored.values()):
+    if numbers > _MOST_SHARED * sum(storage.size for storage in stored.values()):
         raise PickleError("its tensors are more than twice as large as what is stored")
 
 
@@ -79,13 +82,14 @@ def _tensor(file: MappedFile, name: str, view: View, places: Mapping[str, tuple[
     if view.storage.key not in places:
         raise PickleError(f"storage {view.storage.key!r} of {name} is missing")
     begin, size = places[view.storage.key]
-    if view.storage.count * WIDTHS[kind] > size or begin + size > len(file.data):
+    if view.storage.size * WIDTHS[kind] > size or begin + size > len(file.data):
         raise PickleError(f"the storage of {name} ends before its last number")
     return Tensor(file, name, kind, view.shape, view.strides, begin + view.offset * WIDTHS[kind])
 
 
 def _read_zip(file: MappedFile) -> tuple[Any, dict[str, tuple[int, int]]]:
     """The state, and where each storage lies: its key to offset and size in bytes."""
+    _check_directory(file)
     with file.path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
         members = {member.filename: member for member in archive.infolist()}
     name = next((name for name in members if name.endswith("/data.pkl") or name == "data.pkl"), None)
@@ -99,6 +103,20 @@ def _read_zip(file: MappedFile) -> tuple[Any, dict[str, tuple[int, int]]]:
     state, _ = read_pickle(_content(file, members[name]))
     keys = {member[len(prefix) + 5 :]: member for member in members if member.startswith(f"{prefix}data/")}
     return state, {key: _place(file, members[member]) for key, member in keys.items()}
+
+
+def _check_directory(file: MappedFile) -> None:
+    """Refuse an archive of millions of members before the standard library makes an object of each."""
+    data = file.data[-_END_AREA:]
+    last = len(data) - _END_RECORD
+    plain = data[last : last + 4] == _END and data[-2:] == b"\0\0"
+    place = last if plain else data.rfind(_END)
+    size = int.from_bytes(data[place + 12 : place + 16], "little")
+    if place >= 0 and size == _IN_ZIP64:
+        wide = data.rfind(_END64)
+        size = int.from_bytes(data[wide + 40 : wide + 48], "little")
+    if place >= 0 and size > LARGEST:
+        raise PickleError(f"its archive has a directory of {size} bytes")
 
 
 def _content(file: MappedFile, member: zipfile.ZipInfo) -> memoryview:

@@ -19,7 +19,7 @@ class Storage(NamedTuple):
 
     kind: str
     key: str
-    count: int
+    size: int
 
 
 class View(NamedTuple):
@@ -129,6 +129,6 @@ def _view(storage: Storage, offset: int, shape: tuple[Any, ...], strides: tuple[
     for extent in shape:
         count *= extent
     last = offset + sum((extent - 1) * step for extent, step in zip(shape, strides, strict=True))
-    if count and (last >= storage.count or count > storage.count):
-        raise PickleError(f"a tensor of shape {shape} does not fit into its storage of {storage.count} numbers")
+    if count and (last >= storage.size or count > storage.size):
+        raise PickleError(f"a tensor of shape {shape} does not fit into its storage of {storage.size} numbers")
     return View(storage, offset, shape, strides)

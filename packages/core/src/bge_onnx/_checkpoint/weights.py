@@ -14,7 +14,7 @@ from bge_onnx._checkpoint.mapped import Array
 from bge_onnx.errors import UnsuitableModelError
 
 # The module path of an encoder's part, behind the names of the modules that wrap it ("bert.", "0.auto_model.", ...).
-_PART = re.compile(r"^(?:.*?\.)?((?:embeddings|encoder\.layer|pooler|classifier)\.[^/]*)$")
+_PART = re.compile(r"^(?:.*?\.)?((?:embeddings|encoder\.layer|pooler|classifier)\.[^/\s]*)$")
 _LEGACY = {"gamma": "weight", "beta": "bias"}
 
 

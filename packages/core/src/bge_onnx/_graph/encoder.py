@@ -139,3 +139,31 @@ class Encoder:
     def max_tokens(self) -> int:
         """The longest input for which there are position embeddings."""
         return len(self.positions) - (0 if self.padding_id is None else self.padding_id + 1)
+
+
+def check_shapes(encoder: Encoder) -> None:
+    """Refuse weights that are not those of one encoder.
+
+    Raises:
+        UnrecognisedGraph: They do not fit together.
+    """
+    hidden = encoder.hidden
+    tables = (encoder.words, encoder.positions, encoder.types)
+    fits = (
+        encoder.norm.gamma.shape == encoder.norm.beta.shape == (hidden,)
+        and all(len(table.shape) == 2 and table.shape[1] == hidden for table in tables)
+        and all(_fits(layer, hidden) for layer in encoder.layers)
+        and (encoder.head is None or len(encoder.head.dense.weight) == hidden)
+    )
+    if not fits:
+        raise UnrecognisedGraph(f"weights do not have the shapes of an encoder of width {hidden}")
+
+
+def _fits(layer: Layer, hidden: int) -> bool:
+    squares = (layer.query, layer.key, layer.value, layer.output)
+    return (
+        all(norm.gamma.shape == norm.beta.shape == (hidden,) for norm in (layer.attention_norm, layer.norm))
+        and all(linear.weight.shape == (hidden, hidden) for linear in squares)
+        and layer.up.weight.shape == layer.down.weight.shape[::-1]
+        and len(layer.up.weight) == hidden
+    )

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import onnx
 
-from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm, UnrecognisedGraph
+from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm, UnrecognisedGraph, check_shapes
 from bge_onnx._graph.source import Source
 
 _RESHAPING = frozenset({"Reshape", "Transpose", "Mul", "Div"})
@@ -29,7 +29,7 @@ def recognise(path: Path) -> Encoder:
         UnrecognisedGraph: The graph is none that transformers exports for BERT or XLM-R in float32.
     """
     encoder = _Matcher(Source(path)).encoder()
-    _check_shapes(encoder)
+    check_shapes(encoder)
     return encoder
 
 
@@ -277,26 +277,3 @@ class _Matcher:
 
 def _attribute(node: onnx.NodeProto, name: str, default: _Value) -> _Value:
     return next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
-
-
-def _check_shapes(encoder: Encoder) -> None:
-    hidden = encoder.hidden
-    tables = (encoder.words, encoder.positions, encoder.types)
-    fits = (
-        encoder.norm.gamma.shape == encoder.norm.beta.shape == (hidden,)
-        and all(len(table.shape) == 2 and table.shape[1] == hidden for table in tables)
-        and all(_fits(layer, hidden) for layer in encoder.layers)
-        and (encoder.head is None or len(encoder.head.dense.weight) == hidden)
-    )
-    if not fits:
-        raise UnrecognisedGraph(f"weights do not have the shapes of an encoder of width {hidden}")
-
-
-def _fits(layer: Layer, hidden: int) -> bool:
-    norms, squares = (layer.attention_norm, layer.norm), (layer.query, layer.key, layer.value, layer.output)
-    return (
-        all(norm.gamma.shape == norm.beta.shape == (hidden,) for norm in norms)
-        and all(linear.weight.shape == (hidden, hidden) for linear in squares)
-        and layer.up.weight.shape == layer.down.weight.shape[::-1]
-        and len(layer.up.weight) == hidden
-    )

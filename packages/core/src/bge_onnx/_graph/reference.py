@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bge_onnx._graph.encoder import Activation, Array, Encoder, Head, Layer, Linear, Norm
 

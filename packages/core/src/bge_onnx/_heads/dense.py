@@ -78,7 +78,7 @@ def _open(module: DenseModule) -> Dense:
     shape = module.outputs, module.inputs
     fits = weight is not None and weight.shape == shape and (bias is None or bias.shape == shape[:1])
     if not fits or weight is None or set(tensors) - {"linear.weight", "linear.bias"} or shape[0] * shape[1] > _LARGEST:
-        held = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(tensors.items())[:4])
+        held = ", ".join(f"{name!r} {list(tensor.shape)}" for name, tensor in sorted(tensors.items())[:4])
         raise UnsuitableModelError(f"{path} holds {held or 'nothing'}, not a linear layer of {list(shape)}")
     zeros = np.zeros(module.outputs, np.float32)
     return Dense(weight.read().T.copy(), zeros if bias is None else bias.read().copy(), activation)

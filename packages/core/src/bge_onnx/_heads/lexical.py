@@ -37,6 +37,27 @@ class LexicalWeights:
         """Token ids and weights; the form that Qdrant takes."""
         return self.indices.tolist(), self.values.tolist()
 
+    def as_features(self) -> dict[str, float]:
+        """Token id, as a str, to weight; the form of Elasticsearch's `sparse_vector` and OpenSearch's `rank_features`.
+
+        It is also what the queries for them take: `query_vector`, and `query_tokens` of `neural_sparse`.
+        """
+        return {str(index): weight for index, weight in self.as_dict().items()}
+
+    def as_sparsevec(self, *, dimension: int) -> str:
+        """The form of pgvector's `sparsevec`, "{1:0.5,9:0.25}/250002", whose indices begin at 1.
+
+        Args:
+            dimension: That of the column: the model's `vocabulary_size`, 250002 for bge-m3.
+
+        Raises:
+            InputValueError: A token id does not fit the dimension.
+        """
+        if len(self.indices) and self.indices[-1] >= dimension:
+            msg = f"dimension must be above the largest token id, {self.indices[-1]}, got {dimension}"
+            raise InputValueError(msg)
+        return f"{{{','.join(f'{index + 1}:{weight}' for index, weight in self.as_dict().items())}}}/{dimension}"
+
     def __len__(self) -> int:
         return len(self.indices)
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import FileRole
 from bge_onnx._checkpoint.files import read_tensors
-from bge_onnx._heads.lexical import IntArray, Linear, M3Vectors, colbert_vectors, lexical_weights
-from bge_onnx._heads.vectors import FloatArray, Outputs, finite, pool, unit
+from bge_onnx._heads.lexical import IntArray, LexicalWeights, Linear, M3Vectors, colbert_vectors, lexical_weights
+from bge_onnx._heads.vectors import FloatArray, Outputs, finite, mean, pool, unit
 from bge_onnx._runtime.session import M3_OUTPUTS
 from bge_onnx._text.tokens import Tokens
 from bge_onnx.errors import UnsuitableModelError
@@ -180,3 +180,24 @@ def _linear(path: Path, *, rows: int | None, columns: int) -> Linear:
 def _only(outputs: Outputs) -> FloatArray:
     (output,) = outputs.values()
     return np.asarray(output, dtype=np.float32)
+
+
+def join_windows(answers: npt.NDArray[np.object_], tokens: IntArray) -> M3Vectors:
+    """One answer to a text out of those to its windows: a mean, the largest weight of each token, and all vectors.
+
+    Args:
+        answers: One `M3Vectors` a window, shape (windows,).
+        tokens: Tokens of each window, shape (windows,), the weights of the mean.
+    """
+    indices = np.concatenate([answer.lexical.indices for answer in answers])
+    values = np.concatenate([answer.lexical.values for answer in answers])
+    kinds, places = np.unique(indices, return_inverse=True)
+    highest = np.zeros(len(kinds), dtype=np.float32)
+    np.maximum.at(highest, places, values)
+    for array in (kinds, highest):
+        array.flags.writeable = False  # answers are remembered, and a caller must not change what others get
+    return M3Vectors(
+        dense=mean(np.stack([answer.dense for answer in answers]), tokens, normalize=True),
+        lexical=LexicalWeights(kinds, highest),
+        colbert=np.concatenate([answer.colbert for answer in answers]),
+    )

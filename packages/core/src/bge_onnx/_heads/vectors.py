@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from numbers import Real
@@ -31,11 +31,14 @@ class RankedPassage:
         index: Position of the passage in the list that was ranked.
         score: Relevance from 0 to 1, the sigmoid of the logit in float64.
         logit: The model's own unbounded answer, which decides the order.
+        span: With `truncate="window"`, first and behind last character of the part of the passage that was scored: the
+            most relevant one; None where the passage was read in one piece.
     """
 
     index: int
     score: float
     logit: float
+    span: tuple[int, int] | None = None
 
 
 def pool(output: npt.NDArray[np.floating], lengths: npt.NDArray[np.int64], *, pooling: Pooling) -> FloatArray:
@@ -67,6 +70,18 @@ def unit(vectors: FloatArray) -> FloatArray:
     return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 
+def mean(vectors: FloatArray, weights: npt.NDArray[np.int64], *, normalize: bool) -> FloatArray:
+    """The weighted mean of the vectors of a text's windows, shape (dim,), again of length 1 if they are.
+
+    Args:
+        vectors: One a window, shape (windows, dim).
+        weights: Tokens of each, shape (windows,).
+        normalize: Whether vectors have length 1.
+    """
+    total = np.asarray(weights.astype(np.float32) @ vectors / np.float32(max(weights.sum(), 1)), dtype=np.float32)
+    return unit(total) if normalize else total
+
+
 def as_lists(vectors: FloatArray) -> list[list[float]]:
     """The vectors as lists of Python floats, which is what frameworks and JSON take.
 
@@ -95,7 +110,11 @@ def sigmoid(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def rank_passages(
-    logits: npt.ArrayLike, *, top_k: int | None = None, threshold: float | None = None
+    logits: npt.ArrayLike,
+    *,
+    top_k: int | None = None,
+    threshold: float | None = None,
+    spans: Sequence[tuple[int, int] | None] | None = None,
 ) -> list[RankedPassage]:
     """Passages by falling logit; equal logits keep their input order.
 
@@ -103,11 +122,13 @@ def rank_passages(
         logits: One per passage, shape (n,).
         top_k: The most passages to return; None for all.
         threshold: The least `score` (not logit) that is returned; None for all.
+        spans: What of each passage was scored, where that may be a part; None for all of each.
     """
     check_whole(top_k, name="top_k", none="all")
     values = np.asarray(logits, dtype=np.float64)
     scores = sigmoid(values)
-    ranking = (RankedPassage(int(i), float(scores[i]), float(values[i])) for i in np.argsort(-values, kind="stable"))
+    order = np.argsort(-values, kind="stable").tolist()
+    ranking = (RankedPassage(i, float(scores[i]), float(values[i]), spans[i] if spans else None) for i in order)
     kept = [passage for passage in ranking if threshold is None or passage.score >= threshold]
     return kept[:top_k]
 

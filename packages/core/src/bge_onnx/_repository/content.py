@@ -35,11 +35,11 @@ def recognise(files: ModelFiles, known: Sequence[KnownModel]) -> KnownModel | No
     for known_digest, entry in _by_digest(known, ("fp32", "fp16", "int8-dynamic")):
         if known_digest == digest:
             return entry
-    wanted = {entry.fingerprint: entry for entry in known if entry.fingerprint is not None}
+    wanted = {entry.fingerprint: entry for entry in known if entry.fingerprint}
     widths = {entry.spec.dimension for entry in wanted.values()}
     if files.form == "adapter" or files.precision != "fp32" or not wanted:
         return None
-    return wanted.get(weights_fingerprint(files.paths["model"], widths))
+    return wanted.get(weights_fingerprint(files.paths["model"], widths) or "")
 
 
 def weights_fingerprint(model: Path, widths: set[int]) -> str | None:

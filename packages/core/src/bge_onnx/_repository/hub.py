@@ -7,7 +7,6 @@ and errors in one line.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import time
@@ -22,7 +21,7 @@ from bge_onnx._repository.hub_cache import HubFolder, discard, stated_digest_pro
 from bge_onnx._repository.opens import check_opens
 from bge_onnx._repository.patience import Watch, watched, within
 from bge_onnx._repository.protocol import Listing, RemoteFile
-from bge_onnx._repository.resume import finish_left_over
+from bge_onnx._repository.resume import Transfer, counter, counts
 from bge_onnx._repository.sources import offline
 from bge_onnx.errors import UnsuitableModelError
 
@@ -134,12 +133,25 @@ class Hub:
         watch = Watch(most)
 
         def fetch(token: Token) -> str:
-            finish_left_over(model, revision, file, folder.path, endpoint=self._endpoint, token=token, watch=watch)
+            transfer = Transfer(
+                model=model,
+                revision=revision,
+                path=file.path,
+                digest=file.sha256,
+                folder=folder.path,
+                endpoint=self._endpoint,
+                token=token,
+                watch=watch,
+            )
+            counted = counts()
+            if counted:
+                transfer.take_up()
+            else:
+                transfer.run()
             watch.received = 0  # what was taken up may have been no good
+            silent: dict[str, Any] = {"tqdm_class": counter(watch)} if counted else {}
             return str(
-                hf_hub_download(
-                    model, file.path, revision=revision, endpoint=self._endpoint, token=token, **_silently(watch)
-                )
+                hf_hub_download(model, file.path, revision=revision, endpoint=self._endpoint, token=token, **silent)
             )
 
         def run(token: Token) -> str:
@@ -223,17 +235,6 @@ def _endpoint() -> str:
     if not good or any(character.isspace() or not character.isprintable() for character in endpoint):
         raise SourceError(f"HF_ENDPOINT {brief(endpoint)!r} is no address; it must look like https://host")
     return endpoint
-
-
-def _silently(watch: Watch) -> dict[str, Any]:
-    """Arguments that keep the hub's library from drawing, and let it count; older ones draw what they like."""
-    from huggingface_hub import hf_hub_download
-
-    if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
-        return {}
-    from bge_onnx._repository.resume import counter
-
-    return {"tqdm_class": counter(watch)}
 
 
 def _has_token() -> bool:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bge_onnx._cache.digest import sha256_of
-from bge_onnx._cache.place import expanded, is_folder
 from bge_onnx._cache.real import real_files
 from bge_onnx._catalogue.entries import checked, is_hub_id, is_revision
+from bge_onnx._catalogue.folder import read_statement
 from bge_onnx._catalogue.identity import Identity, agrees, identify
 from bge_onnx._catalogue.json_file import read_object
 from bge_onnx._catalogue.names import KnownModel, decoder, hub_cache_id, own_name
 from bge_onnx._catalogue.registry import catalogue_entry, known_models, name_of, nearest, unknown
 from bge_onnx._catalogue.resolve import check_arguments, from_catalogue, place_of, settled
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task, WeightsSpec
+from bge_onnx._repository.base import resolve_base
 from bge_onnx._repository.choice import HEADS, head_role
 from bge_onnx._repository.content import known_graphs, recognise
 from bge_onnx._repository.files import Form, ModelFiles
@@ -123,52 +124,6 @@ def locate(
     return finder.name(name_of(model).strip(), revision)
 
 
-def resolve_base(
-    name: str,
-    revision: str | None = None,
-    beside: Path | None = None,
-    *,
-    cache: Path | None = None,
-    sources: Sequence[SourceLike] | None = None,
-    progress: bool | None = None,
-) -> Path:
-    """The folder of the checkpoint that an adapter was trained on.
-
-    Args:
-        name: As the adapter names it: a path, perhaps relative to its own folder, or a hub id.
-        revision: Of a hub repository.
-        beside: The adapter's folder.
-        cache: See `locate`.
-        sources: See `locate`.
-        progress: See `locate`.
-
-    Raises:
-        WeightsError: If there is no such folder, and no source has such a model.
-    """
-    try:
-        places = [*([beside / name] if beside is not None else []), expanded(name)]
-    except ValueError:
-        places = []
-    found = next((place for place in places if is_folder(place)), None)
-    if found is not None:
-        return found.resolve()
-    entry = catalogue_entry(name)
-    if entry is None and not is_hub_id(name):
-        raise WeightsError(
-            f"the base model {name[:120]!r} of this adapter is neither a folder nor a hub id; write its place as "
-            "base_model_name_or_path in adapter_config.json"
-        )
-    pinned = next((w for w in entry.weights if w.precision == "fp32"), None) if entry is not None else None
-    repository = pinned.repository if pinned is not None else name
-    default = pinned.revision if pinned is not None else "main"
-    weights = WeightsSpec(precision="fp32", repository=repository, revision=revision or default)
-    search = Search(chosen_sources(sources), cache=cache, show_progress=progress)
-    try:
-        return search.run(Request(name=name, weights=weights, described=True, checkpoint=True)).folder
-    except WeightsError as error:
-        raise WeightsError(f"the base model {name} of this adapter: {error}") from error
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Finder:
     """One resolution: what was asked for, and where to look."""
@@ -202,7 +157,8 @@ class _Finder:
         if refusal is not None:
             raise UnsuitableModelError(refusal)
         entry = catalogue_entry(name)
-        if entry is not None and self.file is None:
+        mirror = entry is not None and is_hub_id(name) and name.casefold() != entry.name.casefold()
+        if entry is not None and self.file is None and not (mirror and revision is not None):
             return self.spec(entry, revision, word="catalogue")
         if entry is not None and not is_hub_id(name):
             name = entry.weights[0].repository if entry.weights else entry.name
@@ -222,6 +178,8 @@ class _Finder:
         settled(identity, task=self.task)  # another task is refused before anything is fetched
         known = known_graphs(known_models())
         files = self.search.run(Request(name=spec.name, weights=weights, file=self.file, trusted=known))
+        if word == "catalogue" and files.form != "onnx":
+            identity = _within_limit(identity, files.folder)
         return self._located(identity, self._with_heads(files, spec), None)
 
     def _published(self, spec: ModelSpec) -> WeightsSpec:
@@ -307,6 +265,15 @@ class _Finder:
             paths={**files.paths, **roles},
             digests={**files.digests, **{role: sha256_of(path) for role, path in roles.items()}},
         )
+
+
+def _within_limit(identity: Identity, folder: Path) -> Identity:
+    """An identity from the catalogue with the limit that the model's own files state, where that is smaller."""
+    limit = read_statement(folder, pooling=identity.spec.pooling).max_tokens
+    if limit is None or limit >= identity.spec.max_tokens:
+        return identity
+    spec = replace(identity.spec, max_tokens=limit)
+    return Identity(spec=spec, origins={**identity.origins, "max_tokens": "folder"})
 
 
 def _check_text(name: str, value: object) -> None:

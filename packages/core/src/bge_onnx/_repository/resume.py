@@ -1,33 +1,43 @@
-"""Downloads that a killed process left behind: finished, where huggingface-hub would begin anew.
+"""Transfers that huggingface-hub does not do as they are needed here, with its own transfer function.
 
 From some 2.x on, that library writes each download to a file of its process's own, so that a process that is killed
-leaves a part that nobody takes up. The part is good: its name holds the digest that the whole must have.
+leaves a part that nobody takes up; the part is good, its name holds the digest that the whole must have. Before some
+1.x, nobody can count what arrives, so that a body without end fills the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
+import re
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from bge_onnx._cache.digest import sha256_of
+from bge_onnx._cache.digest import git_blob_sha1, sha256_of
 from bge_onnx._repository.errors import SourceError
 from bge_onnx._repository.patience import Watch
-from bge_onnx._repository.protocol import RemoteFile
 
-__all__ = ["counter", "finish_left_over"]
+__all__ = ["Transfer", "counter", "counts"]
 
 _logger = logging.getLogger("bge_onnx")
+
+
+def counts() -> bool:
+    """Whether huggingface-hub lets its caller count what arrives."""
+    from huggingface_hub import hf_hub_download
+
+    return "tqdm_class" in inspect.signature(hf_hub_download).parameters
 
 
 def counter(watch: Watch) -> type[Any]:
     """A progress bar for huggingface-hub that draws nothing and counts into `watch`."""
     from tqdm import tqdm
 
-    class Counter(tqdm):  # type: ignore[type-arg,misc]  # tqdm's own type is generic and untyped
+    class Counter(tqdm):  # type: ignore[type-arg]  # tqdm's own type is generic and untyped
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  tqdm's own
             kwargs.pop("name", None)
             super().__init__(*args, **{**kwargs, "disable": True})
@@ -38,82 +48,102 @@ def counter(watch: Watch) -> type[Any]:
     return Counter
 
 
-def finish_left_over(
-    model: str,
-    revision: str,
-    file: RemoteFile,
-    folder: Path,
-    *,
-    endpoint: str,
-    token: Literal[False] | None,
-    watch: Watch,
-) -> None:
-    """Complete the largest part of `file` that lies in the hub's cache; do nothing where there is none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One file on its way into the hub's own cache.
 
-    Whatever goes wrong is left to huggingface-hub's own download, which follows.
+    Attributes:
+        model: Hub id.
+        revision: The revision to ask for.
+        path: The file.
+        digest: The name of its blob, where the hub has stated it.
+        folder: Where huggingface-hub keeps the model.
+        endpoint: The hub.
+        token: None for the user's own, False for none.
+        watch: Counts what arrives.
     """
-    if file.sha256 is None or file.size is None:
-        return
-    blob = folder / "blobs" / file.sha256
-    with contextlib.suppress(OSError):
-        parts = [part for part in blob.parent.glob(f"{file.sha256}*.incomplete") if part.stat().st_size > 0]
-        if not parts or blob.exists():
+
+    model: str
+    revision: str
+    path: str
+    digest: str | None
+    folder: Path
+    endpoint: str
+    token: Literal[False] | None
+    watch: Watch
+
+    def take_up(self) -> None:
+        """Complete the largest part that lies in the cache; whatever goes wrong is left to huggingface-hub."""
+        part = self._part()
+        if part is None or self._blob(self.digest or "").exists():
             return
         try:
-            _finish(
-                max(parts, key=lambda part: part.stat().st_size), blob, model, revision, file, endpoint, token, watch
-            )
+            self._run(part)
         except SourceError:
             raise
         except Exception as error:  # of huggingface-hub and of whichever HTTP library it uses
-            _logger.info("a part of %s cannot be taken up: %s", file.path, type(error).__name__)
+            _logger.info("a part of %s cannot be taken up: %s", self.path, type(error).__name__)
 
+    def run(self) -> None:
+        """Bring the file's blob, unless huggingface-hub alone can: from Xet, or under a name that is no digest.
 
-def _finish(
-    part: Path,
-    blob: Path,
-    model: str,
-    revision: str,
-    file: RemoteFile,
-    endpoint: str,
-    token: Literal[False] | None,
-    watch: Watch,
-) -> None:
-    from filelock import FileLock, Timeout
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+        Raises:
+            SourceError: If what arrived is not what the hub stated.
+        """
+        if not (self.folder / "snapshots" / self.revision / self.path).exists():
+            self._run(self._part())
 
-    url = hf_hub_url(model, file.path, revision=revision, endpoint=endpoint)
-    metadata = get_hf_file_metadata(url, token=token)
-    if metadata.etag != file.sha256 or getattr(metadata, "xet_file_data", None) is not None:
-        return  # Xet writes its parts in any order
-    lock = blob.parents[2] / ".locks" / blob.parents[1].name / f"{file.sha256}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=0):
-            ours = blob.with_name(f"{file.sha256}.{uuid.uuid4().hex[:8]}.incomplete")
+    def _part(self) -> Path | None:
+        parts: list[Path] = []
+        with contextlib.suppress(OSError):
+            if self.digest is not None:
+                held = (self.folder / "blobs").glob(f"{self.digest}*.incomplete")
+                parts = [part for part in held if part.stat().st_size]
+        return max(parts, key=lambda part: part.stat().st_size, default=None)
+
+    def _blob(self, digest: str) -> Path:
+        return self.folder / "blobs" / digest
+
+    def _run(self, part: Path | None) -> None:
+        from filelock import FileLock, Timeout
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        url = hf_hub_url(self.model, self.path, revision=self.revision, endpoint=self.endpoint)
+        metadata = get_hf_file_metadata(url, token=self.token)
+        digest = metadata.etag or ""
+        if getattr(metadata, "xet_file_data", None) is not None:
+            return  # Xet writes its parts in any order
+        if self.digest not in (None, digest) or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest):
+            return
+        blob = self._blob(digest)
+        lock = self.folder.parent / ".locks" / self.folder.name / f"{digest}.lock"
+        for folder in (lock.parent, blob.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(Timeout), FileLock(lock, timeout=0):  # else huggingface-hub waits for who is at it
+            if not blob.exists():
+                self._fill(blob, part, url, metadata.location, metadata.size)
+
+    def _fill(self, blob: Path, part: Path | None, url: str, location: str, size: int | None) -> None:
+        from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not in __all__
+
+        ours = blob.with_name(f"{blob.name}.{uuid.uuid4().hex[:8]}.incomplete")
+        if part is not None:
             part.rename(ours)
-            headers = build_hf_headers(token=token, user_agent="bge-onnx")
-            if urlsplit(metadata.location).netloc != urlsplit(url).netloc:
-                headers.pop("authorization", None)
-            with ours.open("ab") as out:
-                size = out.tell()
-                if size > (file.size or 0):
-                    out.truncate(0)
-                    size = 0
-                watch.received = size
-                http_get(
-                    metadata.location,
-                    out,
-                    resume_size=size,
-                    headers=headers,
-                    expected_size=file.size,
-                    _tqdm_bar=counter(watch)(),
-                )
-            if sha256_of(ours) == file.sha256:
-                ours.replace(blob)
-            else:
-                ours.unlink()
-    except Timeout:
-        return  # another process is at it, and huggingface-hub waits for it
+        headers = build_hf_headers(token=self.token, user_agent="bge-onnx")
+        if urlsplit(location).netloc != urlsplit(url).netloc:
+            headers.pop("authorization", None)
+        with ours.open("ab") as out:
+            if size is not None and out.tell() > size:
+                out.truncate(0)
+                out.seek(0)
+            self.watch.received = held = out.tell()
+            bar = counter(self.watch)()
+            http_get(location, out, resume_size=held, headers=headers, expected_size=size, _tqdm_bar=bar)
+        found = sha256_of(ours) if len(blob.name) == 64 else git_blob_sha1(ours)
+        if found == blob.name:
+            ours.replace(blob)
+            return
+        ours.unlink()
+        if part is None:
+            raise SourceError(f"{self.path} has the wrong content: {found}, not {blob.name}")

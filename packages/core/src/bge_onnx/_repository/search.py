@@ -129,8 +129,11 @@ class Search:
                     raise
                 listing = Listing(tuple(RemoteFile(f.path, f.size, f.sha256) for f in weights.files), weights.revision)
             choice = request.choice(listing, f"{weights.repository} on the hub")
+            stated = {file.path: file.sha256 for file in listing.files}
 
             def get(path: str) -> Path:
+                if None not in (stated.get(path), request.expected(path)) and stated[path] != request.expected(path):
+                    raise SourceError(f"{weights.repository}/{path} has the wrong content: sha256 {stated[path]}")
                 found = hub.fetch_file(weights.repository, listing.commit, path, Path())
                 problem = stated_digest_problem(found, sha256=request.expected(path), blob=None, cache=self.notes)
                 if problem is not None:

@@ -30,10 +30,10 @@ def chosen_sources(sources: Sequence[SourceLike] | None) -> tuple[Source, ...]:
     if sources is None:
         words = [word.strip() for word in os.environ.get("BGE_SOURCES", "").split(",") if word.strip()]
         return tuple(_source(word) for word in words) or _DEFAULT
-    if isinstance(sources, str) or not isinstance(sources, Sequence):
+    if not _is_list(sources):
         raise InputTypeError("sources must be a list of strings, for example ['cache', 'hub']")
     for entry in sources:
-        if not isinstance(entry, str | os.PathLike | Repository) or isinstance(entry, type):
+        if not _is_source(entry):
             raise InputTypeError(
                 "sources must be a list of strings, folders and repositories (with list_files and fetch_file), for "
                 f"example ['cache', 'hub'], got {type(entry).__name__}"
@@ -41,6 +41,14 @@ def chosen_sources(sources: Sequence[SourceLike] | None) -> tuple[Source, ...]:
     if not sources:
         raise InputValueError("sources is empty; name at least one of 'cache', 'hub', 'maven' or a folder")
     return tuple(_source(entry) for entry in sources)
+
+
+def _is_list(sources: object) -> bool:
+    return isinstance(sources, Sequence) and not isinstance(sources, str)
+
+
+def _is_source(entry: object) -> bool:
+    return isinstance(entry, str | os.PathLike | Repository) and not isinstance(entry, type)
 
 
 def offline() -> bool:

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding
 
 from bge_onnx._runtime.shared import shared
+from bge_onnx._text.reading import Reader, failure
+from bge_onnx._text.template import Template
 from bge_onnx._text.vocabulary import load_tokenizer
-from bge_onnx.errors import InputValueError, UnsuitableModelError
+from bge_onnx._text.windows import Rules, Window, windows
+from bge_onnx.errors import UnsuitableModelError
 
 Ids = npt.NDArray[np.int32]
 PairTruncation: TypeAlias = Literal["only_second", "longest_first"]
-
-# Texts tokenised by one call into the tokeniser: large enough for its threads, small enough that the conversion of
-# their ids to an array, which holds the interpreter lock, stays far below a millisecond-scale pause.
-_CHUNK = 256
-
-# Characters that are tokenised in a fraction of a millisecond.
-SHORT_TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,35 +82,6 @@ def padded(parts: Sequence[Part], *, pad: int) -> dict[str, npt.NDArray[np.int64
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """Special tokens around one text or a pair, read off the tokeniser itself."""
-
-    before: tuple[int, ...]
-    between: tuple[int, ...]
-    after: tuple[int, ...]
-    second_type: int
-
-    @classmethod
-    def of(cls, encoding: Encoding) -> _Template:
-        special = encoding.special_tokens_mask
-        content = [position for position, flag in enumerate(special) if not flag]
-        if not content:
-            msg = "the tokenizer turns a plain letter into no token; its tokenizer.json does not fit a BGE model"
-            raise UnsuitableModelError(msg)
-        first, last = content[0], content[-1]
-        return cls(
-            before=tuple(encoding.ids[:first]),
-            between=tuple(i for i, flag in zip(encoding.ids[first:last], special[first:last], strict=True) if flag),
-            after=tuple(encoding.ids[last + 1 :]),
-            second_type=encoding.type_ids[last],
-        )
-
-    @property
-    def size(self) -> int:
-        return len(self.before) + len(self.between) + len(self.after)
-
-
 class TextTokenizer:
     """A tokeniser whose truncation and padding are switched off for good, so that it is safe to share among threads.
 
@@ -133,15 +99,22 @@ class TextTokenizer:
             self._tokenizer = load_tokenizer(path)
         except UnsuitableModelError:
             raise
-        except Exception as error:  # the library raises bare Exception
-            msg = f"{path} is no readable tokenizer ({error}); replace it by the model's own"
+        except BaseException as error:
+            msg = f"{path} is no readable {path.name} ({failure(error)}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._single = _Template.of(self._tokenizer.encode("a"))
-        self._pair = _Template.of(self._tokenizer.encode("a", "a"))
+        try:
+            single, pair = self._tokenizer.encode("a"), self._tokenizer.encode("a", "a")
+        except BaseException as error:
+            msg = (
+                f"the tokenizer failed at a single letter ({failure(error)}); replace tokenizer.json by the model's own"
+            )
+            raise UnsuitableModelError(msg) from error
+        self._single, self._pair = Template.of(single), Template.of(pair)
+        self._reader = Reader(self._tokenizer, before=self._single.before, after=self._single.after)
 
     def _named(self, *names: str, default: int) -> int:
         ids = (self._tokenizer.token_to_id(name) for name in names)
@@ -150,6 +123,10 @@ class TextTokenizer:
     @property
     def largest_id(self) -> int:
         """The largest id that a text can get."""
+        size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        # Ids without gaps end here; the whole vocabulary as a dict takes as long as loading it.
+        if size and self._tokenizer.id_to_token(size - 1) is not None and self._tokenizer.id_to_token(size) is None:
+            return size - 1
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
     @property
@@ -157,6 +134,16 @@ class TextTokenizer:
         """Ids that carry no meaning of a text: begin, end, padding and unknown."""
         names = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "<s>", "</s>", "<pad>", "<unk>")
         return frozenset(i for name in names if (i := self._tokenizer.token_to_id(name)) is not None)
+
+    @property
+    def size(self) -> int:
+        """How many different tokens there are."""
+        return self._tokenizer.get_vocab_size()
+
+    @property
+    def pair_size(self) -> int:
+        """How many special tokens surround a pair."""
+        return self._pair.size
 
     def token(self, index: int) -> str:
         """The piece of text behind an id."""
@@ -168,10 +155,9 @@ class TextTokenizer:
         keep = limit - len(after)
         uncut: list[int] = []
         parts = []
-        for encodings in self._encoded((instruction + text for text in texts), special=True):
-            lists = [encoding.ids for encoding in encodings]
-            uncut += map(len, lists)
-            parts.append(_flat(ids if len(ids) <= limit else ids[:keep] + after for ids in lists))
+        for read in self._reader.read((instruction + text for text in texts), special=True, keep=limit):
+            uncut += (count for _, count in read)
+            parts.append(_flat(ids if count <= limit else ids[:keep] + after for ids, count in read))
         lengths = np.array(uncut, dtype=np.int64)
         return Tokens(
             ids=np.concatenate(parts) if parts else np.empty(0, np.int32),
@@ -187,7 +173,7 @@ class TextTokenizer:
         gives way. "longest_first" is the rule of the tokenizers library.
         """
         distinct = {text: index for index, text in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
-        content = self._content(list(distinct))
+        content = self._content(list(distinct), keep=limit)
         template = self._pair
         room = limit - template.size
         lengths = np.empty(len(pairs), np.int64)
@@ -198,12 +184,12 @@ class TextTokenizer:
             np.array(ids, np.int32) for ids in (template.before, template.between, template.after)
         )
         for i, (query, passage) in enumerate(pairs):
-            a, b = content[distinct[query]], content[distinct[passage]]
-            keep_a, keep_b = pair_lengths(len(a), len(b), room=room, limit=limit, truncation=truncation)
+            (a, length_a), (b, length_b) = content[distinct[query]], content[distinct[passage]]
+            keep_a, keep_b = pair_lengths(length_a, length_b, room=room, limit=limit, truncation=truncation)
             parts += [before, a[:keep_a], between, b[:keep_b], after]
             second[i] = len(before) + keep_a + len(between)
             lengths[i] = keep_a + keep_b + template.size
-            uncut[i] = len(a) + len(b) + template.size
+            uncut[i] = length_a + length_b + template.size
         return Tokens(
             ids=np.concatenate(parts) if parts else np.empty(0, np.int32),
             offsets=_offsets(lengths),
@@ -213,24 +199,26 @@ class TextTokenizer:
 
     def count(self, texts: Sequence[str], *, special: bool) -> list[int]:
         """Tokens of each text, with or without the special ones, before any cut."""
-        return [len(e) for encodings in self._encoded(texts, special=special) for e in encodings]
+        return [count for read in self._reader.read(texts, special=special, keep=0) for _, count in read]
 
-    def _content(self, texts: Sequence[str]) -> list[Ids]:
-        encoded = chain.from_iterable(self._encoded(texts, special=False))
-        return [np.array(encoding.ids, dtype=np.int32) for encoding in encoded]
+    def ids(self, text: str) -> list[int]:
+        """Ids of all tokens of a text, special ones left out."""
+        ((ids, _),) = chain.from_iterable(self._reader.read([text], special=False, keep=len(text) + 1))
+        return ids
 
-    def _encoded(self, texts: Iterable[str], *, special: bool) -> Iterator[list[Encoding]]:
-        remaining = iter(texts)
-        while chunk := list(islice(remaining, _CHUNK)):
-            try:
-                if len(chunk) == 1 and len(chunk[0]) <= SHORT_TEXT:
-                    # Spares the hand-over to the tokeniser's threads, but holds the interpreter lock.
-                    yield [self._tokenizer.encode(chunk[0], add_special_tokens=special)]
-                else:
-                    yield self._tokenizer.encode_batch_fast(chunk, add_special_tokens=special)
-            except TypeError as error:  # texts were checked, so that it is what a folder's configuration says
-                msg = "the model's own instruction holds a lone surrogate; pass query_instruction= without it"
-                raise InputValueError(msg) from error
+    def windows(self, text: str, *, size: int, overlap: int = 0) -> Iterator[Window]:
+        """The text in windows of at most `size` tokens, special ones left out; see `TokenSplitter.split`."""
+        rules = Rules(
+            size=size,
+            overlap=overlap,
+            count=lambda part: self.count([part], special=False)[0],
+            sure=self._reader.borders.sure,
+        )
+        return windows(text, self._reader.spans(text), rules)
+
+    def _content(self, texts: Sequence[str], *, keep: int) -> list[tuple[Ids, int]]:
+        read = chain.from_iterable(self._reader.read(texts, special=False, keep=keep))
+        return [(np.array(ids[:keep], dtype=np.int32), count) for ids, count in read]
 
 
 def open_tokenizer(path: Path, *, digest: str, rows: int | None = None) -> TextTokenizer:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bge_onnx.errors import TextTooLongError, TruncationWarning
 
 IntArray = npt.NDArray[np.int64]
-Truncate: TypeAlias = Literal["warn", "error", "silent"]
+Truncate: TypeAlias = Literal["warn", "error", "silent", "window"]
 
 _logger = logging.getLogger("bge_onnx")
 

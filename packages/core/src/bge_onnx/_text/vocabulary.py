@@ -73,7 +73,8 @@ class _Settings:
         """Tokens to declare, with the id each must get; None where the files leave that to the vocabulary."""
         decoder = self.config.get("added_tokens_decoder")
         if isinstance(decoder, dict) and decoder:
-            return sorted(((_id(key), _token(value)) for key, value in decoder.items()), key=lambda pair: pair[0])
+            stated = sorted((_id(key), key) for key in decoder)
+            return [(place, _token(decoder[key])) for place, key in stated]
         names = [self.special(name, "") for name in _SPECIAL]
         extra = self._special.get("additional_special_tokens") or self.config.get("additional_special_tokens") or []
         special = dict.fromkeys([*names, *map(_content, extra if isinstance(extra, list) else [])])

@@ -12,10 +12,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, TypeVar
 
 from bge_onnx.settings import TOKEN_BUDGET, EngineSettings
-from bge_onnx.types import Precision, Provider, Truncate
+from bge_onnx.types import CountsTokens, Precision, Provider, Truncate
 from haystack_integrations.common.bge._held import Held
 
-ModelT = TypeVar("ModelT")
+ModelT = TypeVar("ModelT", bound=CountsTokens)
 
 
 @dataclass(eq=False, repr=False)
@@ -68,6 +68,10 @@ class ModelComponent(Generic[ModelT]):
     def close(self) -> None:
         """Let go of the model; its memory returns when no other component uses it. The next run opens it again."""
         self._held.drop()
+
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens. The limit includes these: two around a text, four in a pair."""
+        return self._held.get(self._open).count_tokens([text], special_tokens=False)[0]
 
     def _open(self) -> ModelT:
         raise NotImplementedError

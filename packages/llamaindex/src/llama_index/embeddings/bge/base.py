@@ -102,6 +102,17 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
         """Every setting but live objects, for `from_dict`; its `str()` tells the vectors' identity alone."""
         return Dump(super().to_dict(**kwargs), fingerprint=self.fingerprint)
 
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens."""
+        return len(self.tokenizer(text))
+
+    def tokenizer(self, text: str) -> list[int]:
+        """Ids of a text's tokens: `SentenceSplitter(tokenizer=embedding.tokenizer, chunk_size=300)` needs no other.
+
+        The model's limit includes two special tokens; `BGENodeParser` leaves them room.
+        """
+        return self._embedder.tokenize(text)
+
     def get_query_embedding(self, query: str) -> Embedding:
         """The vector of a query, the instruction put before it."""
         with query_role():

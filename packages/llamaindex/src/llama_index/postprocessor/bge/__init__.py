@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from llama_index.postprocessor.bge.base import BGERerank
+from llama_index.postprocessor.bge.colbert import BGEColBERTRerank
 
-__all__ = ["BGERerank"]
+__all__ = ["BGEColBERTRerank", "BGERerank"]

@@ -10,7 +10,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
 from bge_onnx import RankedPassage, Reranker
@@ -19,14 +19,14 @@ from bge_onnx.types import PairTruncation
 from llama_index.embeddings.bge._settings import Location, ModelSettings
 
 _dispatcher = get_dispatcher(__name__)
-_RETRIEVAL_SCORE = "retrieval_score"
 
 
 class BGERerank(ModelSettings, BaseNodePostprocessor):
     """A BGE cross-encoder on ONNX Runtime that puts the most relevant nodes first.
 
     A node's score becomes the sigmoid of the model's logit, from 0 to 1; the order is that of the logits, and equal
-    ones keep theirs. Nodes are read as an embedding model reads them. The nodes passed in are left as they are.
+    ones keep theirs. Nodes are read as an embedding model reads them. The nodes passed in are left as they are. With
+    `truncate="window"`, metadata `relevance_span` says which part of a long node the score is of.
 
     Raises:
         bge_onnx.BGEError: The model is unknown, of another kind, or no source delivers its weights.
@@ -68,6 +68,10 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
     def class_name(cls) -> str:
         """The name that dumps carry."""
         return "BGERerank"
+
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens."""
+        return self._reranker.count_tokens([text], special_tokens=False)[0]
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
@@ -112,20 +116,26 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
             _dispatcher.event(ReRankEndEvent(nodes=result))
 
     def _picked(self, nodes: list[NodeWithScore], ranked: list[RankedPassage]) -> list[NodeWithScore]:
-        chosen = ((nodes[passage.index], passage.score) for passage in ranked)
-        return [self._rescored(node, score) for node, score in chosen]
+        return [self._rescored(nodes[passage.index], passage) for passage in ranked]
 
-    def _rescored(self, scored: NodeWithScore, score: float) -> NodeWithScore:
-        node = scored.node
+    def _rescored(self, scored: NodeWithScore, passage: RankedPassage) -> NodeWithScore:
+        told: dict[str, Any] = {}
         if self.keep_retrieval_score and scored.score is not None:
-            node = node.model_copy(
-                update={
-                    "metadata": {**node.metadata, _RETRIEVAL_SCORE: scored.score},
-                    "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, _RETRIEVAL_SCORE],
-                    "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, _RETRIEVAL_SCORE],
-                }
-            )
-        return NodeWithScore(node=node, score=score)
+            told["retrieval_score"] = scored.score
+        if passage.span is not None:
+            told["relevance_span"] = list(passage.span)
+        return NodeWithScore(node=_with_metadata(scored.node, told) if told else scored.node, score=passage.score)
+
+
+def _with_metadata(node: BaseNode, told: dict[str, Any]) -> BaseNode:
+    """A copy with metadata that no model reads."""
+    return node.model_copy(
+        update={
+            "metadata": {**node.metadata, **told},
+            "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *told],
+            "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *told],
+        }
+    )
 
 
 def _require(query: QueryBundle | None) -> QueryBundle:

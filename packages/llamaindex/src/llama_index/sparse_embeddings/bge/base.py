@@ -54,6 +54,10 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
         """The name that dumps carry."""
         return "BGESparseEmbedding"
 
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens."""
+        return self._embedder.count_tokens([text], special_tokens=False)[0]
+
     def sparse_doc_fn(self, texts: list[str]) -> _SparseBatch:
         """Token ids and weights of documents, as `QdrantVectorStore` asks for them."""
         pairs = [weights.as_lists() for weights in self._embedder.lexical_weights(texts)]

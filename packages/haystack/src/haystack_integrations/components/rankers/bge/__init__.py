@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from haystack_integrations.components.rankers.bge.colbert_ranker import BGEColBERTRanker
 from haystack_integrations.components.rankers.bge.ranker import BGERanker
 
-__all__ = ["BGERanker"]
+__all__ = ["BGEColBERTRanker", "BGERanker"]

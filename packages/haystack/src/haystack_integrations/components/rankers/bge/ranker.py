@@ -81,7 +81,8 @@ class BGERanker(ModelComponent[Reranker]):
             score_threshold: Overrides the constructor's.
 
         Returns:
-            `documents`: copies with their new `score`, by falling relevance; equal ones keep their order.
+            `documents`: copies with their new `score`, by falling relevance; equal ones keep their order. With
+            `truncate="window"`, `meta["relevance_span"]` says which part of a long document that is the score of.
 
         Raises:
             InputTypeError: `query` is no str, or `documents` no list of Documents.
@@ -135,7 +136,8 @@ class BGERanker(ModelComponent[Reranker]):
                 break
             document = documents[passage.index]
             if document.id not in best:
-                best[document.id] = replace(document, score=score)
+                span = {} if passage.span is None else {"relevance_span": list(passage.span)}
+                best[document.id] = replace(document, score=score, meta={**document.meta, **span})
         return list(best.values())
 
     def _open(self) -> Reranker:

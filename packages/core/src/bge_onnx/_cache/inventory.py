@@ -1,0 +1,85 @@
+"""What lies in the cache: read from the folders themselves, so that it is true whatever else is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+__all__ = ["Kept", "Kind", "inventory", "remove"]
+
+Kind: TypeAlias = Literal["weights", "prepared", "linked", "leftover"]
+
+_MANIFEST = "manifest.json"
+_OTHER_ROOMS: dict[str, Kind] = {"prepared": "prepared", "linked": "linked"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One entry of the cache.
+
+    Attributes:
+        kind: Published weights; a graph prepared for this machine's CPU; files mirrored from symbolic links; or what a
+            process that was killed left behind.
+        name: The model, where the folder's name tells; else what the entry's manifest says about it.
+        entry: Name of the entry's folder: precision and revision for weights.
+        source: Where it came from, for people; "" where nothing tells.
+        size: Bytes on disk.
+        folder: Where it lies.
+    """
+
+    kind: Kind
+    name: str
+    entry: str
+    source: str
+    size: int
+    folder: Path
+
+
+def inventory(cache: Path) -> list[Kept]:
+    """Every entry of a cache, the largest first; nothing where there is no cache."""
+    return sorted(_entries(cache), key=lambda kept: (-kept.size, str(kept.folder)))
+
+
+def remove(kept: Kept) -> None:
+    """Take an entry away, by a rename first, so that no reader meets half of it."""
+    doomed = kept.folder.with_name(f".{kept.folder.name.lstrip('.')}.{os.getpid()}.removed")
+    kept.folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _entries(cache: Path) -> Iterator[Kept]:
+    for room in _folders(cache):
+        for folder in _folders(room):
+            yield _kept(room, folder)
+
+
+def _kept(room: Path, folder: Path) -> Kept:
+    label = _label(folder)
+    kind: Kind = _OTHER_ROOMS.get(room.name, "weights")
+    name = room.name.replace("--", "/", 1)
+    if folder.name.startswith("."):
+        kind, label = "leftover", ""
+    elif kind != "weights":
+        name = label or folder.name
+    return Kept(kind=kind, name=name, entry=folder.name, source=label, size=_size(folder), folder=folder)
+
+
+def _label(folder: Path) -> str:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(manifest.get("label", "")) if isinstance(manifest, dict) else ""
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

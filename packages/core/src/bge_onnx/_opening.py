@@ -1,0 +1,233 @@
+"""Opening a model: what the user means, its files, its tokenizer, its engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from bge_onnx._cache.place import notes_place
+from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._catalogue.modules import dense_modules
+from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task
+from bge_onnx._checkpoint.folder import CheckpointFiles
+from bge_onnx._checkpoint.located import read_located
+from bge_onnx._heads.dense import Dense, open_dense
+from bge_onnx._repository.files import ModelFiles
+from bge_onnx._repository.locate import Located, locate, resolve_base
+from bge_onnx._runtime.device import Device
+from bge_onnx._runtime.engine import Engine, EngineSpec, engine
+from bge_onnx._runtime.pipeline import Head, Memory, Pipeline
+from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._runtime.windowed import Way, Windowed
+from bge_onnx._text.readers import TextReader
+from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
+from bge_onnx.errors import InputValueError, UnsuitableModelError
+from bge_onnx.settings import EngineSettings, ModelName
+
+# The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
+_SHORTEST: Mapping[Task, int] = {"embedding": 3, "reranking": 8}
+
+# Where a graph lies beside a checkpoint that cannot be served.
+_GRAPHS = ("onnx/model.onnx", "model.onnx")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A model that is ready to compute.
+
+    Attributes:
+        found: What it is, and its verified files.
+        limit: The longest input in tokens, special tokens included.
+        token_budget: The most padded tokens in a batch.
+        tokenizer: Shared with every other model that reads with the same file.
+        dense: Linear layers behind the pooling.
+        graph: What was done to the published graph, for people.
+        arithmetic: What the graph's answers depend on beside the files, for fingerprints.
+        engine: Shared with every other model opened with the same settings.
+    """
+
+    found: Located
+    limit: int
+    token_budget: int
+    tokenizer: TextTokenizer
+    dense: tuple[Dense, ...]
+    graph: str
+    arithmetic: str
+    engine: Engine
+
+    def fingerprint(self, identity: Mapping[str, Any]) -> str:
+        """A sha256, hexadecimal, over the digests of the files and everything else that changes an answer."""
+        spec = self.found.spec
+        parts = {
+            "files": dict(sorted(self.found.files.digests.items())),
+            "precision": self.arithmetic,
+            "limit": self.limit,
+            "pooling": spec.pooling,
+            "instructions": [spec.query_instruction, spec.passage_instruction],
+            "settings": dict(identity),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class HasOpened(Protocol):
+    """Whatever a noun is made of once it is open."""
+
+    @property
+    def model(self) -> Opened:
+        """The open model."""
+        ...
+
+
+def find(
+    model: ModelName | Located,
+    settings: Mapping[str, Any],
+    *,
+    task: Task,
+    pooling: Pooling | None = None,
+    query_instruction: str | None = None,
+) -> Located:
+    """Find out what a user means and bring its files here, unless that is done already; see `locate` for the errors.
+
+    Args:
+        model: As the user named it, or what was found already.
+        settings: Complete.
+        task: What the model must be made for.
+        pooling: Settles or overrides the model's pooling.
+        query_instruction: Settles or overrides the model's query instruction.
+    """
+    if isinstance(model, Located):
+        return model
+    return locate(
+        model,
+        task=task,
+        precision=settings["precision"],
+        file=settings["file"],
+        revision=settings["revision"],
+        cache=_cache(settings),
+        sources=settings["sources"],
+        progress=settings["show_progress"],
+        pooling=pooling,
+        query_instruction=query_instruction,
+    )
+
+
+def _cache(settings: Mapping[str, Any]) -> Path | None:
+    folder = settings["cache_dir"]
+    return None if folder is None else Path(folder).expanduser()
+
+
+def open_model(
+    found: Located, settings: EngineSettings, *, answer: Answer, default_length: int | None = None
+) -> Opened:
+    """Open the engine of a model.
+
+    Args:
+        found: The model.
+        settings: The user's, complete.
+        answer: What the graph must deliver.
+        default_length: The limit in tokens where the user sets none; None for the model's own.
+    """
+    spec = found.spec
+    files, checkpoint = _read(found, settings)
+    device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
+    limit = _limit(spec, settings["max_length"], default_length)
+    precision: Precision = "int8" if settings["precision"] == "int8" else files.precision
+    if spec.pooling == "mean" and answer == "vector":
+        answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
+    graph = prepare_graph(
+        files,
+        checkpoint,
+        answer=answer,
+        precision=precision,
+        cache_dir=_cache(settings),
+        on_cpu=device.is_cpu,
+    )
+    stat = graph.path.stat()
+    session = SessionSpec(
+        path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
+    )
+    return Opened(
+        found=replace(found, files=files),
+        limit=limit,
+        token_budget=settings["token_budget"] or device.token_budget,
+        tokenizer=_open_tokenizer(files, checkpoint),
+        dense=open_dense(dense_modules(files.folder)) if spec.task == "embedding" else (),
+        graph=graph.note,
+        arithmetic=arithmetic(answer, precision),
+        engine=engine(EngineSpec(session=session, device=device)),
+    )
+
+
+def open_text(found: Located, settings: EngineSettings) -> TextTokenizer:
+    """The tokenizer of a model; no engine is opened."""
+    return _open_tokenizer(*_read(found, settings))
+
+
+def text_way(
+    opened: Opened,
+    settings: Mapping[str, Any],
+    head: Head,
+    *,
+    join: Callable[..., Any],
+    instruction: str = "",
+    memory: Memory[str] | None = None,
+) -> Way:
+    """A way of single texts through an open model; `join` makes one answer of those to windows of a text."""
+    windowed = settings["truncate"] == "window"
+    pipeline: Pipeline[str] = Pipeline(
+        engine=opened.engine,
+        reader=TextReader.of(
+            opened.tokenizer,
+            limit=opened.limit,
+            truncate="warn" if windowed else settings["truncate"],
+            instruction=instruction,
+        ),
+        head=head,
+        token_budget=opened.token_budget,
+        show_progress=settings["show_progress"] is True,
+        memory=memory,
+    )
+    return (
+        Windowed.of(pipeline, opened.tokenizer, limit=opened.limit, beside=instruction, join=join)
+        if windowed
+        else pipeline
+    )
+
+
+def _read(found: Located, settings: EngineSettings) -> tuple[ModelFiles, CheckpointFiles | None]:
+    cache = _cache(settings)
+    base_of = partial(resolve_base, cache=cache, sources=settings["sources"], progress=settings["show_progress"])
+    try:
+        return read_located(found.files, find_base=base_of, notes=notes_place(cache))
+    except UnsuitableModelError as error:
+        graph_beside = next((name for name in _GRAPHS if (found.files.folder / name).is_file()), None)
+        if graph_beside is None or settings["file"] is not None:
+            raise
+        msg = f"{error}; pass file={graph_beside!r} to open the graph beside it"
+        raise UnsuitableModelError(msg) from error
+
+
+def _open_tokenizer(files: ModelFiles, checkpoint: CheckpointFiles | None) -> TextTokenizer:
+    rows = None if checkpoint is None else checkpoint.architecture.vocabulary
+    return open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"], rows=rows)
+
+
+def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:
+    if asked is None:
+        return min(spec.max_tokens, default or spec.max_tokens)
+    if asked > spec.max_tokens:
+        msg = f"max_length={asked} exceeds the {spec.max_tokens} tokens that {spec.name} reads; pass less, or leave it"
+        raise InputValueError(msg)
+    shortest = _SHORTEST[spec.task]
+    if asked < shortest:
+        msg = f"max_length={asked} leaves no room for a text beside the special tokens; pass at least {shortest}"
+        raise InputValueError(msg)
+    return asked
+
+
+__all__ = ["HasOpened", "Opened", "find", "open_model", "open_text", "text_way"]

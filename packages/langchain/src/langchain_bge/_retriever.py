@@ -1,0 +1,45 @@
+"""A retriever whose results are reranked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable
+from pydantic import ConfigDict
+
+
+class BGERerankingRetriever(BaseRetriever):
+    """Retrieves with one retriever and sorts what it finds with a reranker, as one step of a chain.
+
+    Example:
+        ```python
+        from langchain_bge import BGEReranker
+
+        reranker = BGEReranker(model="BAAI/bge-reranker-base", top_n=3)
+        retriever = reranker.as_retriever(store.as_retriever(search_kwargs={"k": 30}))
+        chain = {"context": retriever, "question": RunnablePassthrough()} | prompt | model
+        ```
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    base: Runnable[str, Any]
+    """Finds the documents."""
+
+    reranker: BaseDocumentCompressor
+    """Sorts them, and keeps the most relevant ones."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        callbacks = run_manager.get_child()
+        documents = self.base.invoke(query, config={"callbacks": callbacks})
+        return list(self.reranker.compress_documents(documents, query, callbacks=callbacks))
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        callbacks = run_manager.get_child()
+        documents = await self.base.ainvoke(query, config={"callbacks": callbacks})
+        return list(await self.reranker.acompress_documents(documents, query, callbacks=callbacks))
