@@ -118,7 +118,9 @@ def test_the_vectors_of_a_model_from_another_family_are_nobodys(
 ) -> None:
     queries = about["queries"]
     turned, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((384, 384)))  # as alike to each other as before
-    report = check_index(small_en, queries, vectors["fastembed, queries"].astype(np.float32) @ turned, role="query")
+    report = check_index(
+        small_en, queries, vectors["fastembed, name, queries"].astype(np.float32) @ turned, role="query"
+    )
     assert report.parts == ()
     assert report.verdict == "re-embed"
     assert "made by none of" in str(report)
