@@ -121,7 +121,7 @@ def test_the_real_model_as_a_checkpoint_scores_as_published(tmp_path: Path, shar
     lines = (shared / "data" / "stsbenchmark" / "sts-test.csv").read_text(encoding="utf-8").splitlines()
     rows = [(row[5], row[6], float(row[4])) for row in (line.split("\t") for line in lines)]
     embedder = Embedder(folder, query_instruction="", pooling="cls", truncate="silent")
-    first, second = (embedder.embed_documents([row[place] for row in rows]) for place in (0, 1))
+    first, second = (embedder.embed_documents([str(row[place]) for row in rows]) for place in (0, 1))
     score = spearman(np.einsum("nd,nd->n", first, second), [row[2] for row in rows])
     assert score == pytest.approx(85.86, abs=0.05)
 
