@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pyarrow.parquet  # noqa: F401  once, and not in every child
+
 from bge_onnx.bulk import embed_files
 from tests.bulk.corpus import contents
 
