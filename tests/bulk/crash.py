@@ -12,10 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pyarrow.parquet  # noqa: F401  once, and not in every child
+
 from bge_onnx.bulk import embed_files
 from tests.bulk.corpus import contents
 
-PART_ROWS = 40
+PART_ROWS = 60
 
 
 def run_in_child(work: Callable[[], object]) -> int:

@@ -31,7 +31,7 @@ def test_a_crash_at_any_write_loses_and_doubles_nothing(tiny_embedder: Path, tmp
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 50  # 3 parts, each with several files, for 3 kinds of output
+    assert int(done.stdout) > 30  # 2 parts, each with several files, for 3 kinds of output
 
 
 @needs_fork

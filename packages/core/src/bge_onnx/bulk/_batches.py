@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from typing import Unpack
 
@@ -106,7 +106,7 @@ class EmbedBatches:
         settings = self.settings.copy()
         settings.setdefault("threads", granted_cpus())
         sparse = self.sparse_into is not None
-        opening: Callable[[], Embedder] = lambda: open_for_bulk(self.model, settings, sparse=sparse)  # noqa: E731
+        opening = partial(open_for_bulk, self.model, settings, sparse=sparse)
         return held(("embed", self.model, sparse, sorted(settings.items())), opening)
 
     def __repr__(self) -> str:
