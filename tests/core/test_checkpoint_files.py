@@ -20,8 +20,8 @@ import onnxruntime as ort
 import pytest
 
 from bge_onnx import BGEError, Embedder, Reranker
-from bge_onnx.evaluation.scores import evaluate
 from bge_onnx._checkpoint.files import read_tensors
+from bge_onnx.evaluation.scores import evaluate
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._torch_file import state_dict_pickle
 from tests.core.checkpoint_kit import (
