@@ -124,4 +124,5 @@ class Trials:
 def _at_hand(settings: EngineSettings) -> list[SourceLike]:
     """The cache and the folders among the sources."""
     sources = settings.get("sources") or ()
-    return ["cache", *(source for source in sources if source not in ("cache", "hub", "maven"))]
+    folders = (source for source in sources if isinstance(source, str | PathLike))
+    return ["cache", *(str(folder) for folder in folders if folder not in ("cache", "hub", "maven"))]
