@@ -67,7 +67,7 @@ lock: $(LOWEST)/uv ## resolve constraints.txt anew
 		--output-file constraints.txt $(PYPROJECTS) >/dev/null
 
 clean: ## remove environments, wheels and caches
-	rm -rf .venv* dist .benchmarks .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv* dist .bench .mypy_cache .ruff_cache .pytest_cache
 	find packages tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --- what the targets stand on -----------------------------------------------------------------------------------------
