@@ -24,9 +24,9 @@ from tests.haystack._common import blocks_the_loop
 def opened(monkeypatch: pytest.MonkeyPatch, case: Case) -> list[weakref.ref[object]]:
     """Grows by every model that the component opens."""
     models: list[weakref.ref[object]] = []
-    open_model: Callable[[ModelComponent[object]], object] = case.kind._open
+    open_model: Callable[[ModelComponent[Any]], object] = case.kind._open
 
-    def recorded(self: ModelComponent[object]) -> object:
+    def recorded(self: ModelComponent[Any]) -> object:
         model = open_model(self)
         models.append(weakref.ref(model))
         return model
@@ -38,9 +38,9 @@ def opened(monkeypatch: pytest.MonkeyPatch, case: Case) -> list[weakref.ref[obje
 @pytest.fixture
 def opens_slowly(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
     """Opening takes 0.2 s more."""
-    open_model: Callable[[ModelComponent[object]], object] = case.kind._open
+    open_model: Callable[[ModelComponent[Any]], object] = case.kind._open
 
-    def slow(self: ModelComponent[object]) -> object:
+    def slow(self: ModelComponent[Any]) -> object:
         time.sleep(0.2)
         return open_model(self)
 
@@ -88,7 +88,7 @@ def test_sixteen_threads_open_one_model_and_agree(
     component = case.make(request)
     start = threading.Barrier(16)
 
-    def run(_: int) -> object:
+    def run(_: int) -> list[dict[str, Any]]:
         start.wait()
         return [component.run(**case.inputs) for _ in range(5)]
 
