@@ -27,6 +27,7 @@ async def test_documents_are_ranked_as_the_core_ranks_texts(tiny_m3: Path, weigh
         (str(passage.index), pytest.approx(passage.score, abs=1e-6)) for passage in expected
     ]
     ranker = pipeline.get_component("ranker")
+    assert isinstance(ranker, BGEColBERTRanker)
     assert (await ranker.run_async(_QUERY, documents))["documents"] == ranked
     assert ranker.run(_QUERY, documents, top_k=1)["documents"] == ranked[:1]
     assert ranker.run(_QUERY, documents, score_threshold=ranked[1].score)["documents"] == ranked[:2]

@@ -24,8 +24,8 @@ async def test_nodes_are_ranked_as_the_core_ranks_texts(
     nodes = [NodeWithScore(node=TextNode(text=text, id_=str(n)), score=0.5) for n, text in enumerate(_TEXTS)]
     found = rerank.postprocess_nodes(nodes, query_str=_QUERY)
     expected = M3Reranker(tiny_m3, weights=weights).rank(_QUERY, _TEXTS, top_k=3)
-    answer = [(str(passage.index), pytest.approx(passage.score, abs=1e-6)) for passage in expected]
-    assert [(node.node_id, node.score) for node in found] == answer
+    assert [node.node_id for node in found] == [str(passage.index) for passage in expected]
+    assert [node.score for node in found] == pytest.approx([passage.score for passage in expected], abs=1e-6)
     assert len(recorder.named("ReRankStartEvent")) == len(recorder.named("ReRankEndEvent")) == 1
     again = await rerank.apostprocess_nodes(nodes, query_str=_QUERY)
     for twin in (BGEColBERTRerank.from_dict(json.loads(rerank.to_json())), pickle.loads(pickle.dumps(rerank))):

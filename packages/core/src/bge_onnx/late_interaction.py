@@ -143,7 +143,7 @@ class M3Reranker(CountsTokens):
             scores = [colbert_score(query.colbert, passage.colbert) for passage in passages]
         else:
             kinds = np.array([pair_scores(query, passage) for passage in passages], dtype=np.float32).reshape(-1, 3)
-            scores = weighted_score(kinds.T, self._weights).tolist()
+            scores = weighted_score(list(kinds.T), self._weights).tolist()
         return _by_score(scores, top_k, threshold)
 
 
