@@ -30,6 +30,8 @@ SHARED = {
     "token_budget": 256,
     "cache_dir": "weights",
     "sources": ["cache", "folder"],
+    "revision": "main",
+    "file": "onnx/model.onnx",
     "truncate": "silent",
     "progress_bar": False,
 }

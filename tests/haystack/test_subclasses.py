@@ -14,9 +14,11 @@ from haystack_integrations.components.rankers.bge import BGERanker
 from tests.haystack._cases import pipeline_of
 
 _QUIET = """
+from haystack import component
 from haystack_integrations.components.embedders.bge import BGETextEmbedder
 
 class Quiet(BGETextEmbedder):
+    @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, list[float]]:
         return super().run(text.lower())
 """
@@ -27,6 +29,7 @@ class Titled(BGEDocumentEmbedder):
         super().__init__(model, suffix=extra)
         self.extra = extra
 
+    @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
         return super().run(documents)
 

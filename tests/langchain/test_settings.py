@@ -31,6 +31,8 @@ SHARED: dict[str, Any] = {
     "token_budget": 128,
     "cache_dir": "somewhere",
     "sources": ["cache"],
+    "revision": "main",
+    "file": "onnx/model.onnx",
     "truncate": "silent",
     "show_progress": False,
 }

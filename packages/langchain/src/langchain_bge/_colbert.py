@@ -42,8 +42,10 @@ class BGEColBERTReranker(M3Model, BaseDocumentCompressor):
     Example:
         ```python
         from langchain_bge import BGEColBERTReranker
+        from langchain_core.documents import Document
 
-        reranker = BGEColBERTReranker(weights=(0.4, 0.2, 0.4), top_n=3)
+        reranker = BGEColBERTReranker(model="BAAI/bge-m3", weights=(0.4, 0.2, 0.4), top_n=1)
+        documents = [Document("Bananas are yellow."), Document("Paris is the capital of France.")]
         reranker.compress_documents(documents, "Which city is the capital of France?")
         ```
     """

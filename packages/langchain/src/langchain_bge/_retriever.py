@@ -16,11 +16,12 @@ class BGERerankingRetriever(BaseRetriever):
 
     Example:
         ```python
-        from langchain_bge import BGEReranker
+        from langchain_bge import BGEEmbeddings, BGEReranker
+        from langchain_core.vectorstores import InMemoryVectorStore
 
-        reranker = BGEReranker(model="BAAI/bge-reranker-base", top_n=3)
-        retriever = reranker.as_retriever(store.as_retriever(search_kwargs={"k": 30}))
-        chain = {"context": retriever, "question": RunnablePassthrough()} | prompt | model
+        found = InMemoryVectorStore(BGEEmbeddings(model="BAAI/bge-small-en-v1.5")).as_retriever(search_kwargs={"k": 30})
+        retriever = BGEReranker(model="BAAI/bge-reranker-base", top_n=3).as_retriever(found)
+        retriever.invoke("Which city is the capital of France?")
         ```
     """
 

@@ -37,9 +37,10 @@ class BGETextSplitter(TextSplitter):
     Example:
         ```python
         from langchain_bge import BGETextSplitter
+        from langchain_core.documents import Document
 
         splitter = BGETextSplitter(model="BAAI/bge-small-en-v1.5", add_start_index=True)
-        chunks = splitter.split_documents(documents)
+        chunks = splitter.split_documents([Document("Paris lies on the Seine. Rome lies on the Tiber.")])
         ```
     """
 
