@@ -66,7 +66,7 @@ develop: $(VENV)/tools ## install the packages editable, for work without rebuil
 	$(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=--editable ./%)
 
 lock: $(LOWEST)/uv ## resolve constraints.txt anew
-	$(UV_PIP) compile --universal --python-version 3.11 --upgrade --all-extras --group test --group lint --group build \
+	$(UV_PIP) compile --universal --python-version 3.11 --upgrade --extra qdrant --extra bulk --group test --group lint --group build \
 		--find-links dist --no-emit-package bge-onnx --no-emit-find-links --no-annotate --no-header \
 		--output-file constraints.txt $(PYPROJECTS) >/dev/null
 
@@ -132,7 +132,7 @@ $(LOWEST)/uv: constraints.txt dist/.built
 	@touch $@
 
 $(LOWEST)/wheels: $(LOWEST)/uv pyproject.toml
-	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --resolution lowest-direct --all-extras --group test --find-links dist \
+	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --resolution lowest-direct --extra qdrant --extra bulk --group test --find-links dist \
 		$(PYPROJECTS:%=-r %)
 	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --no-index --no-deps --reinstall dist/*.whl
 	@touch $@

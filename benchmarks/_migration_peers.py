@@ -38,6 +38,7 @@ class Peer:
 
 
 _TORCH, _FASTEMBED, _TRANSFORMERS4 = "migration-torch", "migration-fastembed", "migration-transformers4"
+_FASTEMBED_FILE = "On the same weights; FastEmbed fetches a file of its own for these models, so ask `check_index`."
 
 EMBEDDERS = (
     Peer(
@@ -73,6 +74,7 @@ EMBEDDERS = (
         environment=_FASTEMBED,
         distribution="fastembed",
         successor="`Embedder`",
+        note=_FASTEMBED_FILE,
     ),
     Peer(
         key="langchain-bge",
@@ -101,6 +103,7 @@ EMBEDDERS = (
         environment=_FASTEMBED,
         distribution="langchain-community",
         successor="`BGEEmbeddings`",
+        note=_FASTEMBED_FILE,
     ),
     Peer(
         key="llamaindex-huggingface",
@@ -119,6 +122,7 @@ EMBEDDERS = (
         environment=_FASTEMBED,
         distribution="llama-index-embeddings-fastembed",
         successor="`BGEEmbedding`",
+        note=_FASTEMBED_FILE,
     ),
     Peer(
         key="llamaindex-optimum",
@@ -146,7 +150,7 @@ EMBEDDERS = (
         environment=_FASTEMBED,
         distribution="fastembed-haystack",
         successor="`BGETextEmbedder`, `BGEDocumentEmbedder`",
-        note="`prefix` goes, `query_instruction` replaces it.",
+        note=f"{_FASTEMBED_FILE} `prefix` goes, `query_instruction` replaces it.",
     ),
 )
 

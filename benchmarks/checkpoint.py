@@ -133,10 +133,9 @@ def main() -> None:
         print(f"{arguments.shape}, {arguments.dtype}: {size / 1e6:.0f} MB")
         for precision in ("fp32", "int8"):
             for state in ("cold", "warm"):
-                seconds, peak = measure(folder, precision, cache)
-                print(
-                    f"{precision} {state}: {seconds:.1f} s, peak {peak / 1e6:.0f} MB = {peak / size:.2f} x", flush=True
-                )
+                seconds, cpu, peak = measure(folder, precision, cache)
+                memory = f"peak {peak / 1e6:.0f} MB = {peak / size:.2f} x"
+                print(f"{precision} {state}: {seconds:.1f} s, of CPU {cpu:.1f} s, {memory}", flush=True)
 
 
 if __name__ == "__main__":

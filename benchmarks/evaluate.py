@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,24 +78,25 @@ def main() -> None:
     parser.add_argument("--frameworks", nargs="*", default=list(RETRIEVERS), choices=list(RETRIEVERS))
     parser.add_argument("--results", type=Path, default=_RESULTS)
     arguments = parser.parse_args()
-    data = data_folder(arguments.data)
-    rows = []
-    for precision in arguments.precisions:
-        for model, tasks in ((arguments.english, _ENGLISH_TASKS), (arguments.chinese, _CHINESE_TASKS)):
-            kept = Kept(Embedder(model, precision=precision, truncate="silent"), arguments.work)
-            scores = (evaluate(task, kept, precision=precision, data=data) for task in tasks)
-            rows.extend(_shown(Row(through="core", score=score)) for score in scores)
-    kept = Kept(Embedder(arguments.english, truncate="silent"), arguments.work)
-    rows.extend(_shown(Row(through=name, score=_framework(name, kept, data))) for name in arguments.frameworks)
-    _write(rows, arguments.results)
+    rows: list[Row] = []
+    for row in _rows(arguments, data_folder(arguments.data)):
+        print(f"{row.through}: {row.score}", flush=True)
+        rows.append(row)
+        _write(rows, arguments.results)  # after each, since a whole run takes half an hour
     failed = [row for row in rows if row.score.as_published is False and row.score.precision == "fp32"]
     if failed:
         raise SystemExit(f"{len(failed)} fp32 scores are not the published ones")
 
 
-def _shown(row: Row) -> Row:
-    print(f"{row.through}: {row.score}", flush=True)
-    return row
+def _rows(arguments: argparse.Namespace, data: Path) -> Iterator[Row]:
+    for precision in arguments.precisions:
+        for model, tasks in ((arguments.english, _ENGLISH_TASKS), (arguments.chinese, _CHINESE_TASKS)):
+            kept = Kept(Embedder(model, precision=precision, truncate="silent"), arguments.work)
+            for task in tasks:
+                yield Row(through="core", score=evaluate(task, kept, precision=precision, data=data))
+    kept = Kept(Embedder(arguments.english, truncate="silent"), arguments.work)
+    for name in arguments.frameworks:
+        yield Row(through=name, score=_framework(name, kept, data))
 
 
 def _framework(name: str, kept: Kept, data: Path) -> Score:

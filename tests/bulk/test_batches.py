@@ -166,7 +166,7 @@ def test_a_model_is_opened_on_first_use_and_once_a_process(
 
 
 def test_a_model_that_does_not_exist_is_an_error_where_it_is_used() -> None:
-    embed = EmbedBatches("BAAI/bge-nosuch")
+    embed = EmbedBatches("bge-nosuch")
     with pytest.raises(UnknownModelError):
         embed({"text": ["a"]})
 

@@ -66,7 +66,7 @@ def test_a_program_leaves_with_the_exit_code_and_without_a_traceback(program: st
             1,
             "pass --format jsonl, or which of text, jsonl, csv, tsv, parquet it is",
         ),
-        (["embed", "a.jsonl", "--out", "o.npy", "--model", "BAAI/bge-smal-en-v1.5"], 1, "did you mean"),
+        (["embed", "a.jsonl", "--out", "o.npy", "--model", "bge-smal-en-v1.5"], 1, "bge-small-en-v1.5"),
         (["embed", "a.jsonl", "--out", "o.npy", "--part-rows", "0"], 1, "part_rows must be a whole number"),
         (["pull", "nosuch"], 1, "no model named 'nosuch'"),
         (["rerank", "--candidates", "a.jsonl"], 2, "Missing option '--out'"),

@@ -52,6 +52,7 @@ class FakeHub:
     refs: dict[tuple[str, str], str] = field(default_factory=dict)
     behaviour: Behaviour = "good"
     victims: str = ""  # only paths that end so are behaved badly about
+    lies: Mapping[str, object] = field(default_factory=dict)  # what the description of a model says instead
     listed: bool = True  # whether the API exists, which mirrors of files alone do not have
     retry_after: str = "0"
     seen: list[Seen] = field(default_factory=list)
@@ -170,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "siblings": siblings,
             }
             answer |= {"tags": [], "private": False, "downloads": 0, "likes": 0}
+            answer |= hub.lies
             self._send(200, json.dumps(answer).encode(), {"content-type": "application/json"})
 
     def _resolve(self, rest: str, behaviour: Behaviour) -> None:

@@ -150,6 +150,25 @@ class TestRefusals:
         with pytest.raises(WeightsError, match="log-in"):
             find("acme/bge-legal", cache=tmp_path / "cache", sources=["hub"])
 
+    @pytest.mark.parametrize(
+        "lies",
+        [
+            {"sha": "../../escaped"},
+            {"sha": None},
+            {"siblings": "all of them"},
+            {"siblings": [{"rfilename": "../escaped.onnx"}, {"rfilename": 7}]},
+            {"siblings": [{"rfilename": "tokenizer.json", "lfs": {"sha256": "../x", "size": "y", "pointerSize": 1}}]},
+        ],
+    )
+    def test_a_description_that_lies_is_no_description(
+        self, hub: FakeHub, tmp_path: Path, lies: dict[str, object]
+    ) -> None:
+        hub.publish("acme/bge-legal", WHOLE)
+        hub.lies = lies
+        with pytest.raises(WeightsError):
+            find("acme/bge-legal", cache=tmp_path / "cache", sources=["hub"])
+        assert not list(tmp_path.rglob("*escaped*"))
+
     def test_a_file_that_cannot_be_opened_is_thrown_away(self, hub: FakeHub, tmp_path: Path) -> None:
         hub.publish("me/tiny", {**FILES, "tokenizer.json": b'{"version": "1.0"}'})
         with pytest.raises(WeightsError, match=r"tokenizer\.json cannot be used"):

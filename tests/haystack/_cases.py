@@ -10,7 +10,7 @@ import pytest
 from haystack import Document, Pipeline
 from haystack.core.component import Component
 
-from bge_onnx import Embedder, M3Embedder, Reranker
+from bge_onnx.settings import M3Settings, OpenSettings, RerankerSettings
 from haystack_integrations.components.embedders.bge import (
     BGEDocumentEmbedder,
     BGEHybridDocumentEmbedder,
@@ -26,14 +26,14 @@ SHARED = {
     "max_length": 64,
     "precision": "int8",
     "threads": 1,
-    "providers": ["CPUExecutionProvider", ("CPUExecutionProvider", {"use_arena": "0"})],
+    "providers": ["CPUExecutionProvider", ["CPUExecutionProvider", {"use_arena": "0"}]],
     "token_budget": 256,
     "cache_dir": "weights",
     "sources": ["cache", "folder"],
     "truncate": "silent",
     "progress_bar": False,
 }
-DENSE = {"query_instruction": "Find: ", "normalize_embeddings": False, "pooling": "mean"}
+DENSE = {"query_instruction": "Find: ", "normalize_embeddings": False, "pooling": "mean", "remember": 7}
 LEXICAL = {"remember": 7}
 TEXT = {"prefix": "p", "suffix": "s", "meta_fields_to_embed": ["title"], "embedding_separator": " "}
 RANK = {"top_k": 3, "scale_score": False, "score_threshold": 0.5, "truncation": "longest_first"}
@@ -45,7 +45,7 @@ class Case:
     model: str
     inputs: dict[str, Any]
     settings: dict[str, Any]
-    opens: Any
+    takes: Any
     opener: tuple[Any, str]
 
     def make(self, request: pytest.FixtureRequest, **settings: object) -> Any:
@@ -60,8 +60,8 @@ class Case:
 
 _NUMBERS = itertools.count()
 DOCUMENTS = {"documents": [Document(id=str(i), content=text) for i, text in enumerate(TEXTS)]}
-M3 = (M3Embedder, (_models, "M3Embedder"))
-PLAIN = (Embedder, (_models, "open_embedder"))
+M3 = (M3Settings, (_models, "M3Embedder"))
+PLAIN = (OpenSettings, (_models, "open_embedder"))
 ANY = [
     Case(BGETextEmbedder, "tiny_embedder", {"text": "city"}, SHARED | DENSE, *PLAIN),
     Case(BGEDocumentEmbedder, "tiny_embedder", DOCUMENTS, SHARED | DENSE | TEXT, *PLAIN),
@@ -73,7 +73,7 @@ ANY = [
         "tiny_reranker",
         {"query": "city", **DOCUMENTS},
         SHARED | RANK | {name: TEXT[name] for name in ("meta_fields_to_embed", "embedding_separator")},
-        Reranker,
+        RerankerSettings,
         (ranker, "Reranker"),
     ),
 ]

@@ -87,7 +87,7 @@ def test_a_text_embedder_names_the_other_component(text: object) -> None:
     ("documents", "found"),
     [
         ("a text", "got str"),
-        (None, "got NoneType"),
+        (None, "got None"),
         (Document(content="x"), "got Document"),
         ([Document(content="x"), "a text"], "got str at position 1"),
     ],

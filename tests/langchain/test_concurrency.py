@@ -1,20 +1,22 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import time
-from collections.abc import Awaitable
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from langchain_core.documents import Document
 
-from bge_onnx.testing import write_tiny_model
+from bge_onnx.scores import as_lists
 from langchain_bge import BGEEmbeddings, BGEReranker, BGESparseEmbeddings
+from tests.free_loop import assert_the_loop_is_free
 
 THREADS = 16
+TEXTS = [f"most water, text number {i}" for i in range(50)]
 
 
 def test_sixteen_threads_get_the_answers_of_one(embeddings: BGEEmbeddings, reranker: BGEReranker) -> None:
@@ -31,41 +33,60 @@ def test_sixteen_threads_get_the_answers_of_one(embeddings: BGEEmbeddings, reran
         assert list(best) == ranked
 
 
-@pytest.fixture(scope="module")
-def texts() -> list[str]:
-    """Enough of them that each model below is busy for a second or more."""
-    words = "time people water long day number sound most world".split()
-    return [" ".join(words[(i * j) % len(words)] for j in range(1, 60)) + f" {i}" for i in range(800)]
+async def test_embedding_never_blocks_the_event_loop(tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings = BGEEmbeddings(tiny_embedder)
+    await assert_the_loop_is_free(embeddings.aembed_documents(TEXTS), monkeypatch)
+    await assert_the_loop_is_free(embeddings.aembed_query("most water"), monkeypatch)
 
 
-async def test_embedding_never_blocks_the_event_loop(tmp_path: Path, texts: list[str]) -> None:
-    folder = write_tiny_model(tmp_path / "slow", layers=4, hidden=128)
-    await _assert_free_loop(BGEEmbeddings(model=folder).aembed_documents(texts))
+async def test_sparse_embedding_never_blocks_the_event_loop(tiny_m3: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sparse = BGESparseEmbeddings(tiny_m3, remember=0)
+    await assert_the_loop_is_free(sparse.aembed_documents(TEXTS), monkeypatch)
+    await assert_the_loop_is_free(sparse.aembed_query("most water"), monkeypatch)
 
 
-async def test_sparse_embedding_never_blocks_the_event_loop(tmp_path: Path, texts: list[str]) -> None:
-    folder = write_tiny_model(tmp_path / "slow", kind="m3", layers=4, hidden=128)
-    await _assert_free_loop(BGESparseEmbeddings(model=folder).aembed_documents(texts))
+async def test_reranking_never_blocks_the_event_loop(tiny_reranker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [Document(text) for text in TEXTS]
+    reranker = BGEReranker(tiny_reranker)
+    await assert_the_loop_is_free(reranker.acompress_documents(documents, "most water"), monkeypatch)
 
 
-async def test_reranking_never_blocks_the_event_loop(tmp_path: Path, texts: list[str]) -> None:
-    folder = write_tiny_model(tmp_path / "slow", kind="reranker", layers=4, hidden=128)
-    documents = [Document(text) for text in texts]
-    await _assert_free_loop(BGEReranker(model=folder).acompress_documents(documents, "most water"))
+async def test_many_answers_become_lists_off_the_event_loop(
+    tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def convert(vectors: np.ndarray) -> list[list[float]]:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return as_lists(vectors)
+
+    monkeypatch.setattr("langchain_bge._embeddings.as_lists", convert)
+    embeddings = BGEEmbeddings(tiny_embedder)
+    await embeddings.aembed_documents(TEXTS[:2])
+    await embeddings.aembed_documents(TEXTS)
+    assert threads == [True, False]
 
 
-async def _assert_free_loop(work: Awaitable[object]) -> None:
-    """A ticker runs beside the work. Blocking work leaves a gap as long as itself; a busy machine only small ones."""
-    gc.disable()  # a full collection stops every thread, in a test process for 0.2 s
-    try:
-        task = asyncio.ensure_future(work)
-        ticks = [time.perf_counter()]
-        while not task.done():
-            await asyncio.sleep(0.005)
-            ticks.append(time.perf_counter())
+async def test_a_cancelled_call_is_not_computed_any_further(
+    tiny_embedder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    first, go_on = threading.Event(), threading.Event()
+    run = onnxruntime.InferenceSession.run
+
+    def counted(session: onnxruntime.InferenceSession, names: list[str], feed: dict[str, Any], *rest: object) -> Any:
+        rows.append(len(feed["input_ids"]))
+        first.set()
+        go_on.wait(60)
+        return run(session, names, feed, *rest)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", counted)
+    embeddings = BGEEmbeddings(tiny_embedder, threads=1)
+    task = asyncio.ensure_future(embeddings.aembed_documents(TEXTS * 20 + [f"{i} more" for i in range(500)]))
+    assert await asyncio.to_thread(first.wait, 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await task
-    finally:
-        gc.enable()
-    gaps = np.diff(ticks)
-    assert np.quantile(gaps, 0.95) < 0.05
-    assert gaps.max() < max(0.05, (ticks[-1] - ticks[0]) / 4)
+    go_on.set()
+    embeddings.embed_query("the next one")  # waits for the batch that runs, and for none behind it
+    assert sum(rows) < 300

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import copy
-import inspect
+import multiprocessing
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from langchain_core.documents import Document
 from pydantic import ValidationError
 
 import langchain_bge
-from bge_onnx import Embedder, M3Embedder, ModelSpec, Reranker
+from bge_onnx import BGEError, ModelSpec
+from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx.settings import M3Settings, OpenSettings, RerankerSettings, settings_of
+from bge_onnx.testing import write_tiny_model
 from langchain_bge import BGECrossEncoder, BGEEmbeddings, BGEReranker, BGESparseEmbeddings
 
 SHARED: dict[str, Any] = {
     "max_length": 64,
     "precision": "int8",
     "threads": 1,
-    "providers": [("CPUExecutionProvider", {})],
+    "providers": [["CPUExecutionProvider", {}]],
     "token_budget": 128,
     "cache_dir": "somewhere",
     "sources": ["cache"],
@@ -31,11 +36,18 @@ SHARED: dict[str, Any] = {
 }
 
 
+DEFAULTS: dict[object, str] = {
+    OpenSettings: "BAAI/bge-small-en-v1.5",
+    M3Settings: "BAAI/bge-m3",
+    RerankerSettings: "BAAI/bge-reranker-base",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    kind: type[BGEEmbeddings | BGEReranker | BGECrossEncoder | BGESparseEmbeddings]
+    kind: Any  # wrong arguments are passed on purpose
     folder: str
-    core: type[Embedder | Reranker]
+    takes: type[Mapping[str, Any]]
     opened_by: str
     settings: dict[str, Any]
     own: frozenset[str]
@@ -46,16 +58,16 @@ CASES = [
     Case(
         BGEEmbeddings,
         "tiny_embedder",
-        Embedder,
+        OpenSettings,
         "langchain_bge._embeddings.open_embedder",
-        {**SHARED, "query_instruction": "q: ", "normalize": False, "pooling": "mean"},
+        {**SHARED, "query_instruction": "q: ", "normalize": False, "pooling": "mean", "remember": 3},
         frozenset(),
         lambda model: model.embed_query("hello"),
     ),
     Case(
         BGESparseEmbeddings,
         "tiny_m3",
-        M3Embedder,
+        M3Settings,
         "langchain_bge._sparse.M3Embedder",
         {**SHARED, "remember": 3},
         frozenset(),
@@ -64,8 +76,8 @@ CASES = [
     Case(
         BGEReranker,
         "tiny_reranker",
-        Reranker,
-        "langchain_bge._settings.Reranker",
+        RerankerSettings,
+        "langchain_bge._reranker.Reranker",
         {**SHARED, "truncation": "longest_first"},
         frozenset({"top_n", "score_threshold"}),
         lambda model: model.compress_documents([Document("hello"), Document("world")], "hello"),
@@ -73,8 +85,8 @@ CASES = [
     Case(
         BGECrossEncoder,
         "tiny_reranker",
-        Reranker,
-        "langchain_bge._settings.Reranker",
+        RerankerSettings,
+        "langchain_bge._cross_encoder.Reranker",
         {**SHARED, "truncation": "longest_first"},
         frozenset({"scale_score"}),
         lambda model: model.score([("hello", "world")]),
@@ -98,11 +110,11 @@ def test_public_names_are_sorted() -> None:
     assert langchain_bge.__all__ == sorted(langchain_bge.__all__)
 
 
-def test_fields_are_the_cores_keywords_with_its_defaults(case: Case) -> None:
-    keywords = {name: p.default for name, p in inspect.signature(case.core).parameters.items() if name != "model"}
-    fields = {name: field.default for name, field in case.kind.model_fields.items() if name not in case.own}
-    del fields["model"]
-    assert fields == keywords
+def test_fields_are_the_cores_settings_with_its_defaults(case: Case) -> None:
+    fields = {name: field for name, field in case.kind.model_fields.items() if name not in {"model", *case.own}}
+    known = settings_of(case.takes)
+    assert {name: field.default for name, field in fields.items()} == {n: one.default for n, one in known.items()}
+    assert all(field.frozen and field.description == known[name].about for name, field in fields.items())
 
 
 def test_every_setting_reaches_the_core(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +125,50 @@ def test_every_setting_reaches_the_core(case: Case, folder: Path, monkeypatch: p
         return object()
 
     monkeypatch.setattr(case.opened_by, open_model)
-    case.kind(model=folder, **case.settings)
+    case.kind(folder, **case.settings)
     assert passed == {**case.settings, "model": folder}
+    assert set(passed) == {"model", *settings_of(case.takes)}
 
 
-def test_unknown_setting_is_refused(case: Case, folder: Path) -> None:
-    with pytest.raises(ValidationError, match="bacth_size"):
-        case.kind(model=folder, bacth_size=8)  # type: ignore[call-arg]
+def test_the_model_is_the_first_argument_and_has_a_default(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    models: list[object] = []
+    monkeypatch.setattr(case.opened_by, lambda model, **_: models.append(model))
+    case.kind("a-model")
+    case.kind()
+    assert models == ["a-model", DEFAULTS[case.takes]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        (BGEEmbeddings, "query_instruction_for_retrieval", "called 'query_instruction'"),
+        (BGEEmbeddings, "prefix", "called 'query_instruction'"),
+        (BGEEmbeddings, "normalize_embeddings", "called 'normalize'"),
+        (BGEEmbeddings, "embed_instruction", "no instruction before passages"),
+        (BGEEmbeddings, "doc_embed_type", "no instruction before passages"),
+        (BGESparseEmbeddings, "query_instruction", "as they are"),
+        (BGEReranker, "top_k", "called 'top_n'"),
+        (BGEReranker, "query_instruction_for_rerank", "as they are"),
+        (BGEReranker, "normalize", "sigmoid"),
+        (BGECrossEncoder, "normalize", "called 'scale_score'"),
+    ],
+)
+def test_an_argument_of_a_kind_of_class_is_named_as_it_is_called_here(kind: Any, name: str, message: str) -> None:
+    with pytest.raises(InputTypeError, match=message):
+        kind("a-model", **{name: 1})
+
+
+def test_a_provider_may_be_a_word(case: Case, folder: Path) -> None:
+    assert case.kind(folder, providers="cpu").providers == ["CPUExecutionProvider"]
+
+
+def test_dumps_hold_plain_values(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(case.opened_by, lambda *_, **__: object())
+    made = case.kind("a-model", **{**case.settings, "sources": ("cache",), "providers": (("cpu", {"a": 1}),)})
+    dump = made.model_dump()
+    assert yaml.safe_load(yaml.safe_dump(dump)) == dump
+    assert (dump["sources"], dump["providers"]) == (["cache"], [["CPUExecutionProvider", {"a": 1}]])
+    assert case.kind(**dump) == made
 
 
 @pytest.mark.parametrize(
@@ -159,8 +208,26 @@ def test_copy_with_another_setting_is_opened_anew(tiny_embedder: Path, embedding
     plain = embeddings.model_copy(update={"query_instruction": ""})
     assert plain == BGEEmbeddings(model=tiny_embedder, query_instruction="")
     assert plain.embed_query("hello") == pytest.approx(plain.embed_documents(["hello"])[0], abs=1e-6)
-    with pytest.raises(ValidationError, match="truncate"):
+    with pytest.raises(InputValueError, match="truncate"):
         embeddings.model_copy(update={"truncate": "never"})
+
+
+def test_settings_of_an_open_model_cannot_be_assigned(case: Case, folder: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        case.kind(folder).threads = 1
+
+
+def test_a_worker_reports_that_the_weights_are_gone(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "model")
+    embeddings = BGEEmbeddings(folder)
+    pickled = pickle.dumps(embeddings)
+    (folder / "onnx" / "model.onnx").unlink()
+    unpickled = pickle.loads(pickled)
+    assert unpickled == embeddings
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        answers = pool.map_async(methodcaller("embed_query", "hello"), [unpickled])
+        with pytest.raises(BGEError, match=r"model\.onnx|\.onnx file|weights"):
+            answers.get(timeout=120)
 
 
 def test_repr_says_what_is_not_the_default_and_the_instruction_in_force(tiny_embedder: Path) -> None:

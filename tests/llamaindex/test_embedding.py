@@ -107,7 +107,7 @@ def test_settings_reach_the_core(tiny_embedder: Path) -> None:
 
 
 def test_paths_serve_as_names(tiny_embedder: Path, tmp_path: Path) -> None:
-    embedding = BGEEmbedding(model_name=tiny_embedder, cache_dir=tmp_path)  # type: ignore[arg-type]
+    embedding = BGEEmbedding(model_name=tiny_embedder, cache_dir=tmp_path)
     assert (embedding.model_name, embedding.cache_dir) == (str(tiny_embedder), str(tmp_path))
 
 
@@ -125,11 +125,6 @@ def test_a_text_over_the_limit_is_reported_as_asked(tiny_embedder: Path) -> None
         BGEEmbedding(model_name=str(tiny_embedder), max_length=16).get_text_embedding_batch(long)
     with pytest.raises(TextTooLongError):
         BGEEmbedding(model_name=str(tiny_embedder), max_length=16, truncate="error").get_text_embedding_batch(long)
-
-
-def test_a_misspelt_setting_is_refused(tiny_embedder: Path) -> None:
-    with pytest.raises(ValidationError, match="normalise"):
-        BGEEmbedding(model_name=str(tiny_embedder), normalise=False)  # type: ignore[call-arg]
 
 
 def test_a_setting_of_an_open_model_cannot_be_changed(embedding: BGEEmbedding) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml  # type: ignore[import-untyped]
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.schema import TextNode
@@ -29,7 +30,7 @@ _SETTINGS = {
     "max_length": 64,
     "precision": "fp32",
     "threads": 1,
-    "providers": [("CPUExecutionProvider", {})],
+    "providers": [["CPUExecutionProvider", {}]],
     "token_budget": 128,
     "sources": ["cache"],
     "truncate": "error",
@@ -178,6 +179,40 @@ def test_an_ingestion_cache_serves_the_same_model_only(embedding: BGEEmbedding, 
     assert ingest(BGEEmbedding(model_name=embedding.model_name, threads=1)) == first
     assert sum(rows_run) == 2
     assert ingest(BGEEmbedding(model_name=embedding.model_name, normalize=False)) != first
+
+
+def test_a_dump_is_yaml_without_objects_of_python(tiny_embedder: Path) -> None:
+    made = BGEEmbedding(tiny_embedder, sources=("cache",), providers=(("cpu", {"a": "1"}),))
+    for dump in (yaml.safe_dump(made.to_dict()), yaml.dump(made.to_dict())):
+        loaded = yaml.safe_load(dump)
+        assert loaded == made.to_dict()
+        assert (loaded["sources"], loaded["providers"]) == (["cache"], [["CPUExecutionProvider", {"a": "1"}]])
+
+
+# Workers are spawned, and a worker that dies while it unpickles would let the pipeline wait for ever.
+_GONE = """
+import sys
+from pathlib import Path
+from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.schema import TextNode
+from llama_index.embeddings.bge import BGEEmbedding
+
+if __name__ == "__main__":
+    embedding = BGEEmbedding(sys.argv[1])
+    for file in Path(sys.argv[1]).rglob("*.onnx"):
+        file.unlink()
+    nodes = [TextNode(text=text) for text in ("a", "b")]
+    IngestionPipeline(transformations=[embedding], disable_cache=True).run(nodes=nodes, num_workers=2)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_reports_that_the_weights_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "ingest.py").write_text(_GONE)
+    command = [sys.executable, str(tmp_path / "ingest.py"), str(write_tiny_model(tmp_path / "model"))]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("bge_onnx.errors.")
 
 
 @pytest.mark.slow

@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from llama_index.core.storage.kvstore import SimpleKVStore
 
@@ -49,7 +51,8 @@ async def test_roles_stay_apart_in_concurrent_tasks(cached: BGEEmbedding, embedd
             cached.aget_query_embedding(TEXT),
             cached.aget_text_embedding_batch([TEXT, TEXT]),
         )
-        assert list(answers) == [query, document, query, [document, document]]
+        expected = [query, document, query, document, document]
+        np.testing.assert_allclose([*answers[:3], *answers[3]], expected, atol=1e-6)
 
 
 async def test_a_task_that_has_asked_a_query_is_back_to_documents(
@@ -60,7 +63,8 @@ async def test_a_task_that_has_asked_a_query_is_back_to_documents(
         return [query, await cached.aget_text_embedding(TEXT)]
 
     expected = [embedding.get_query_embedding(TEXT), embedding.get_text_embedding(TEXT)]
-    assert await asyncio.gather(*(query_then_document() for _ in range(8))) == [expected] * 8
+    answers = await asyncio.gather(*(query_then_document() for _ in range(8)))
+    np.testing.assert_allclose(answers, [expected] * 8, atol=1e-6)
 
 
 def test_a_failed_query_leaves_no_role_behind(cached: BGEEmbedding, embedding: BGEEmbedding) -> None:
@@ -142,6 +146,28 @@ def test_copies_keep_the_cache(cached: BGEEmbedding, duplicate: object, rows_run
     twin = duplicate(cached)  # type: ignore[operator]
     assert (twin.get_text_embedding(TEXT), twin.get_query_embedding(TEXT)) == (document, query)
     assert sum(rows_run) == 2
+
+
+class Connected(SimpleKVStore):
+    """Holds what no pickle can, as a client of a database does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def test_a_cache_that_cannot_be_pickled_stays_with_the_live_model(tiny_embedder: Path, rows_run: list[int]) -> None:
+    live = BGEEmbedding(tiny_embedder, embeddings_cache=Connected(), embed_batch_size=7)
+    document = live.get_text_embedding(TEXT)
+    with pytest.warns(UserWarning, match="embeddings_cache cannot be pickled and is left out of the copy") as caught:
+        pickled = pickle.dumps(live)
+    assert [one.filename for one in caught] == [__file__]
+    assert live.get_text_embedding(TEXT) == document
+    assert sum(rows_run) == 1
+    twin = pickle.loads(pickled)
+    assert twin.embeddings_cache is None
+    assert twin.embed_batch_size == 7
+    assert twin.get_text_embedding(TEXT) == document
 
 
 @pytest.mark.parametrize("wrong", [{}, "store"])

@@ -134,7 +134,7 @@ def test_settings_reach_the_core(tiny_reranker: Path, nodes: list[NodeWithScore]
     settings = {"max_length": 16, "truncation": "longest_first", "truncate": "silent"}
     rerank = BGERerank(model=str(tiny_reranker), top_n=None, threads=1, token_budget=64, **settings)  # type: ignore[arg-type]
     texts = [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
-    expected = Reranker(tiny_reranker, **settings).rank(QUERY * 3, texts)  # type: ignore[arg-type]
+    expected = Reranker(tiny_reranker, threads=1, token_budget=64, **settings).rank(QUERY * 3, texts)  # type: ignore[arg-type]
     found = rerank.postprocess_nodes(nodes, query_str=QUERY * 3)
     assert [node.node_id for node in found] == [str(passage.index) for passage in expected]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding
-from llama_index.core.bridge.pydantic import ValidationError
 
 from bge_onnx import M3Embedder
 from bge_onnx.errors import UnsuitableModelError
@@ -94,11 +93,6 @@ def test_nothing_is_remembered_if_so_wished(tiny_m3: Path, rows_run: list[int]) 
 def test_a_dense_model_has_no_weights(tiny_embedder: Path) -> None:
     with pytest.raises(UnsuitableModelError, match="open it with Embedder"):
         BGESparseEmbedding(model_name=str(tiny_embedder))
-
-
-def test_a_misspelt_setting_is_refused(tiny_m3: Path) -> None:
-    with pytest.raises(ValidationError, match="max_lenght"):
-        BGESparseEmbedding(model_name=str(tiny_m3), max_lenght=64)  # type: ignore[call-arg]
 
 
 def test_every_batch_has_a_start_and_an_end_event(sparse: BGESparseEmbedding, recorder: Recorder) -> None:

@@ -13,9 +13,10 @@ from bge_onnx._opening import HasOpened, Opened, find, open_model
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.lazy import Lazy
+from bge_onnx._setting import changed
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
-from bge_onnx.settings import EngineSettings, ModelName, changed
+from bge_onnx.settings import EngineSettings, ModelName
 
 O = TypeVar("O", bound=HasOpened)  # noqa: E741
 

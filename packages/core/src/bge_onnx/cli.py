@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "bench": ("bge_onnx._cli.bench", "Measure this machine for half a minute."),
     "embed": ("bge_onnx._cli.embed", "Embed a corpus; goes on where it was killed."),
     "rerank": ("bge_onnx._cli.rerank", "Rerank the candidates of queries."),
+    "check-index": ("bge_onnx._cli.check_index", "Find out how stored vectors were made; may they stay?"),
+    "eval": ("bge_onnx._cli.eval", "Score a model beside its published scores."),
 }
 
 _HELP = """BGE embeddings and reranking on ONNX Runtime, without PyTorch.

@@ -50,11 +50,11 @@ class M3Reranker(CountsTokens):
         self,
         model: ModelName = "BAAI/bge-m3",
         *,
-        weights: tuple[float, float, float] = COLBERT,
+        weights: Sequence[float] = COLBERT,
         **settings: Unpack[M3Settings],
     ) -> None:
         """Open the model."""
-        self._weights = _checked(weights)
+        self._weights = check_weights(weights)
         self._embedder = M3Embedder(model, **settings)
 
     @property
@@ -147,7 +147,12 @@ class M3Reranker(CountsTokens):
         return _by_score(scores, top_k, threshold)
 
 
-def _checked(weights: object) -> tuple[float, float, float]:
+def check_weights(weights: object) -> tuple[float, float, float]:
+    """Three weights, of the dense, lexical and ColBERT score.
+
+    Raises:
+        InputValueError: They are not three numbers from 0 on, one of them above 0.
+    """
     match weights:
         case (Real(), Real(), Real()):
             d, s, c = map(float, weights)

@@ -34,7 +34,7 @@ from bge_onnx._runtime.windowed import Way
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
 from bge_onnx.embedder import Embedder, flat
 from bge_onnx.errors import InputValueError
-from bge_onnx.settings import M3Settings, ModelName, complete, takes
+from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, complete, takes
 
 __all__ = ["M3Embedder"]
 
@@ -150,7 +150,7 @@ class M3Embedder(Embedder):
     _settings_kind: ClassVar[type[Mapping[str, Any]]] = M3Settings
 
     @takes(M3Settings)
-    def __init__(self, model: ModelName = "BAAI/bge-m3", **settings: Unpack[M3Settings]) -> None:
+    def __init__(self, model: ModelName = DEFAULT_M3, **settings: Unpack[M3Settings]) -> None:
         """Open the model."""
         given = complete(M3Settings, settings, owner=type(self).__name__)
         Model.__init__(self, model, given, open_parts)

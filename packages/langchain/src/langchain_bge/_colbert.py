@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Unpack
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import Runnable
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from bge_onnx import ModelSpec
 from bge_onnx.late_interaction import COLBERT, M3Reranker
+from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, forward
 from langchain_bge._reranker import scored
 from langchain_bge._retriever import BGERerankingRetriever
-from langchain_bge._settings import ModelSettings
+from langchain_bge._settings import M3Model
 
 
-class BGEColBERTReranker(ModelSettings, BaseDocumentCompressor):
+class ColBERTSettings(M3Settings, total=False):
+    """What `BGEColBERTReranker` takes."""
+
+    weights: Sequence[float]
+    top_n: int | None
+    score_threshold: float | None
+
+
+class BGEColBERTReranker(M3Model, BaseDocumentCompressor):
     """Sorts documents by bge-m3's late interaction with a query, which reads each document once and alone.
 
     Returned documents are copies with `metadata["relevance_score"]`, the mean over the query's tokens of the best match
     in the document, at most 1; with `weights`, the weighted mean of the dense, lexical and this score.
+
+    Args:
+        model: Hub id ("BAAI/bge-m3"), catalogue name, local folder or `bge_onnx.ModelSpec`, with ColBERT vectors.
+        **settings: The fields of this class, and those of `bge_onnx.settings.M3Settings`.
 
     Raises:
         bge_onnx.errors.UnsuitableModelError: The model gives dense vectors only.
@@ -37,10 +48,7 @@ class BGEColBERTReranker(ModelSettings, BaseDocumentCompressor):
         ```
     """
 
-    model: str | Path | ModelSpec = Field(default="BAAI/bge-m3", frozen=True)
-    """Hub id, catalogue name, local folder or `bge_onnx.ModelSpec` of a model with ColBERT vectors."""
-
-    weights: tuple[float, float, float] = Field(default=COLBERT, frozen=True)
+    weights: list[float] = Field(default=list(COLBERT), frozen=True)
     """Of the dense, lexical and ColBERT score; the model's authors recommend (0.4, 0.2, 0.4) for all three."""
 
     top_n: int | None = Field(default=3, ge=1)
@@ -48,6 +56,16 @@ class BGEColBERTReranker(ModelSettings, BaseDocumentCompressor):
 
     score_threshold: float | None = None
     """The least score to return; None for all."""
+
+    _renamed: ClassVar[Mapping[str, str]] = {"top_k": "top_n"}
+    _engine: M3Reranker = PrivateAttr()
+
+    def __init__(self, model: ModelName = DEFAULT_M3, **settings: Unpack[ColBERTSettings]) -> None:
+        """Check the settings and open the model."""
+        super().__init__(model=model, **settings)
+
+    def _open(self) -> M3Reranker:
+        return M3Reranker(self.model, weights=self.weights, **forward(M3Settings, vars(self)))
 
     def compress_documents(
         self,
@@ -58,7 +76,7 @@ class BGEColBERTReranker(ModelSettings, BaseDocumentCompressor):
         """Documents by falling score; equal ones keep their order.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `query` is no str.
+            bge_onnx.errors.InputTypeError: `query` is not a str.
             bge_onnx.errors.TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         passages = [document.page_content for document in documents]
@@ -78,7 +96,3 @@ class BGEColBERTReranker(ModelSettings, BaseDocumentCompressor):
     def as_retriever(self, base: Runnable[str, list[Document]]) -> BGERerankingRetriever:
         """A retriever that reranks what another one finds; it goes into chains as any retriever does."""
         return BGERerankingRetriever(base=base, reranker=self)
-
-    @cached_property
-    def _engine(self) -> M3Reranker:  # type: ignore[override]  # what ranks is all that is asked of it
-        return M3Reranker(self.model, weights=self.weights, **self._engine_settings())

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.embeddings import Embeddings
-from pydantic import Field
+from pydantic import PrivateAttr
 
 from bge_onnx import Embedder, open_embedder
+from bge_onnx.adapting import aconvert
 from bge_onnx.scores import as_lists
-from bge_onnx.types import Pooling
-from langchain_bge._settings import ModelSettings
+from bge_onnx.settings import DEFAULT_EMBEDDER, ModelName, OpenSettings, forward
+from langchain_bge._settings import EmbedderModel
 
 
-class BGEEmbeddings(ModelSettings, Embeddings):
+class BGEEmbeddings(EmbedderModel, Embeddings):
     """BGE embeddings as their authors meant them: the model's query instruction on queries only, vectors of length 1.
 
     Texts are never altered, and everything is thread-safe. bge-m3 beside `BGESparseEmbeddings` with the same settings
     takes one forward pass for both.
 
+    Args:
+        model: Hub id ("BAAI/bge-small-en-v1.5"), catalogue name, local folder or `bge_onnx.ModelSpec`.
+        **settings: See `bge_onnx.settings.OpenSettings`.
+
     Raises:
-        bge_onnx.BGEError: The model is unknown, ambiguous, of another kind, or no source delivers its weights.
+        bge_onnx.BGEError: A setting cannot work, the model is unknown, ambiguous or no embedder, or no source has it.
 
     Example:
         ```python
@@ -34,20 +37,20 @@ class BGEEmbeddings(ModelSettings, Embeddings):
         ```
     """
 
-    query_instruction: str | None = Field(default=None, frozen=True)
-    """Put before queries: None for the model's own, "" for none, or any string."""
+    _engine: Embedder = PrivateAttr()
 
-    normalize: bool = Field(default=True, frozen=True)
-    """Whether vectors have length 1, as BGE's similarities suppose."""
+    def __init__(self, model: ModelName = DEFAULT_EMBEDDER, **settings: Unpack[OpenSettings]) -> None:
+        """Check the settings and open the model."""
+        super().__init__(model=model, **settings)
 
-    pooling: Pooling | None = Field(default=None, frozen=True)
-    """Settles the pooling of a folder that leaves it open."""
+    def _open(self) -> Embedder:
+        return open_embedder(self.model, **forward(OpenSettings, vars(self)))
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Vectors of passages, in order, without query instruction.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `texts` is no list of str; the message names the position.
+            bge_onnx.errors.InputTypeError: `texts` is not a list of str; the message names the position.
             bge_onnx.errors.TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         return as_lists(self._engine.embed_documents(texts))
@@ -56,7 +59,7 @@ class BGEEmbeddings(ModelSettings, Embeddings):
         """The vector of a query, the query instruction put before it.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `text` is no str.
+            bge_onnx.errors.InputTypeError: `text` is not a str.
             bge_onnx.errors.TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         vector: list[float] = self._engine.embed_query(text).tolist()
@@ -64,7 +67,8 @@ class BGEEmbeddings(ModelSettings, Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """`embed_documents` off the event loop."""
-        return await asyncio.to_thread(as_lists, await self._engine.aembed_documents(texts))
+        vectors = await self._engine.aembed_documents(texts)
+        return await aconvert(as_lists, vectors, rows=len(vectors))
 
     async def aembed_query(self, text: str) -> list[float]:
         """`embed_query` off the event loop."""
@@ -79,16 +83,6 @@ class BGEEmbeddings(ModelSettings, Embeddings):
         both into one and answer queries with the vectors of documents.
         """
         return f"bge-{self._engine.fingerprint}-"
-
-    @cached_property
-    def _engine(self) -> Embedder:
-        return open_embedder(
-            self.model,
-            query_instruction=self.query_instruction,
-            normalize=self.normalize,
-            pooling=self.pooling,
-            **self._engine_settings(),
-        )
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Shows the instruction in force, because it changes every query."""

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Unpack
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import Runnable
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from bge_onnx import RankedPassage
+from bge_onnx import RankedPassage, Reranker
+from bge_onnx.settings import DEFAULT_RERANKER, ModelName, RerankerSettings, forward
 from langchain_bge._retriever import BGERerankingRetriever
-from langchain_bge._settings import RerankerSettings
+from langchain_bge._settings import RerankerModel
 
 
-class BGEReranker(RerankerSettings, BaseDocumentCompressor):
+class RankSettings(RerankerSettings, total=False):
+    """What `BGEReranker` takes."""
+
+    top_n: int | None
+    score_threshold: float | None
+
+
+class BGEReranker(RerankerModel, BaseDocumentCompressor):
     """Sorts documents by relevance to a query and says how relevant they are.
 
     Returned documents are copies with `metadata["relevance_score"]`, the sigmoid of the model's logit, from 0 to 1.
     With `truncate="window"`, `metadata["relevance_span"]` says which part of a long document that is the score of.
 
+    Args:
+        model: Hub id ("BAAI/bge-reranker-base"), catalogue name, local folder or `bge_onnx.ModelSpec`.
+        **settings: The fields of this class, and those of `bge_onnx.settings.RerankerSettings`.
+
     Raises:
-        bge_onnx.BGEError: The model is unknown, of another kind, or no source delivers its weights.
+        bge_onnx.BGEError: A setting cannot work, the model is unknown or of another kind, or no source has it.
 
     Example:
         ```python
@@ -41,6 +53,16 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     """The least relevance score to return; None for all."""
 
+    _renamed: ClassVar[Mapping[str, str]] = {"top_k": "top_n"}
+    _engine: Reranker = PrivateAttr()
+
+    def __init__(self, model: ModelName = DEFAULT_RERANKER, **settings: Unpack[RankSettings]) -> None:
+        """Check the settings and open the model."""
+        super().__init__(model=model, **settings)
+
+    def _open(self) -> Reranker:
+        return Reranker(self.model, **forward(RerankerSettings, vars(self)))
+
     def compress_documents(
         self,
         documents: Sequence[Document],
@@ -50,7 +72,7 @@ class BGEReranker(RerankerSettings, BaseDocumentCompressor):
         """Documents by falling relevance to the query; equal ones keep their order.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `query` is no str.
+            bge_onnx.errors.InputTypeError: `query` is not a str.
             bge_onnx.errors.TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
         passages = [document.page_content for document in documents]

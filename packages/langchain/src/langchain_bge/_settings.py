@@ -1,70 +1,61 @@
-"""The settings that every class of the package has, as pydantic fields; they are the core's own keywords."""
+"""What every class of the package is: an open model behind pydantic fields, which are the core's own keywords."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, create_model
 
-from bge_onnx import Embedder, ModelSpec, Reranker
-from bge_onnx.settings import TOKEN_BUDGET, EngineSettings
-from bge_onnx.types import PairTruncation, Precision, Provider, Truncate
+from bge_onnx import ModelSpec, checks
+from bge_onnx.settings import (
+    EngineSettings,
+    M3Fields,
+    M3Settings,
+    OpenFields,
+    OpenSettings,
+    RerankerFields,
+    RerankerSettings,
+    check_settings,
+    fields_of,
+    settings_of,
+)
 
 
 class ModelSettings(BaseModel):
     """An open model behind pydantic fields.
 
-    The model is opened by the constructor, and again by `model_copy(update=...)` and by unpickling. Instances with
-    equal settings are equal and share their weights.
+    The model is opened by the constructor, and again by `model_copy(update=...)`; an unpickled object opens it at its
+    first use. Instances with equal settings are equal and share their weights.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
+    _kind: ClassVar[type[Mapping[str, Any]]] = EngineSettings
+    # What the class calls a setting that has another name in the core.
+    _renamed: ClassVar[Mapping[str, str]] = {}
+
     model: str | Path | ModelSpec = Field(frozen=True)
     """Hub id, catalogue name, local folder or `bge_onnx.ModelSpec`."""
 
-    max_length: int | None = Field(default=None, frozen=True)
-    """The longest text in tokens, special tokens included; None for the model's limit."""
+    _engine: Any = PrivateAttr()
 
-    precision: Precision = Field(default="fp32", frozen=True)
-    """"int8" is made locally from "fp32"; "fp16" and "int8-dynamic" are published for some models."""
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401
+        """Check the settings and open the model."""
+        owner, fields, renamed = type(self).__name__, type(self).model_fields, self._renamed
+        beside = fields.keys() - settings_of(self._kind).keys()
+        checked = check_settings(self._kind, given, owner=owner, beside=beside, renamed=renamed)
+        if not isinstance(checked["model"], Mapping):  # a dump's, which pydantic turns into a ModelSpec
+            checks.model("model", checked["model"])
+        super().__init__(**{name: checks.plain(value) for name, value in checked.items()})
+        # Not in a validator, which would wrap those of the core's errors that are ValueErrors.
+        self._engine = self._open()
 
-    threads: int | None = Field(default=None, frozen=True)
-    """CPUs one call may use; None for those the process really has."""
-
-    providers: Sequence[Provider] | None = Field(default=None, frozen=True)
-    """ONNX Runtime execution providers, all or an error; None for the CPU."""
-
-    token_budget: int = Field(default=TOKEN_BUDGET, frozen=True)
-    """The most padded tokens that run as one batch."""
-
-    cache_dir: str | Path | None = Field(default=None, frozen=True)
-    """Where weights are kept; None for `BGE_CACHE` or the platform's cache directory."""
-
-    sources: Sequence[str] | None = Field(default=None, frozen=True)
-    """Where weights come from, in order: "cache", "hub", "maven" or folders."""
-
-    truncate: Truncate = Field(default="warn", frozen=True)
-    """What happens to texts over the limit: cut with a warning, an error, or cut silently."""
-
-    show_progress: bool | None = Field(default=None, frozen=True)
-    """True for a progress bar while computing; None for one only while weights are fetched."""
-
-    if not TYPE_CHECKING:  # type checkers take the constructor's keywords from the fields
-
-        def __init__(self, **settings: Any) -> None:  # noqa: ANN401
-            super().__init__(**settings)
-            # Not in a validator, which would wrap those of the core's errors that are ValueErrors.
-            self._engine  # noqa: B018
-
-    @property
     @abstractmethod
-    def _engine(self) -> Embedder | Reranker:
-        """The open model."""
+    def _open(self) -> object:
+        """The model, opened with the settings."""
 
     def token_length(self, text: str) -> int:
         """Tokens of a text without special tokens, to be a text splitter's `length_function`.
@@ -72,27 +63,19 @@ class ModelSettings(BaseModel):
         The model's limit includes the special tokens, two for BGE's models and four around a pair; `BGETextSplitter`
         leaves them room.
         """
-        return self._engine.count_tokens([text], special_tokens=False)[0]
-
-    def _engine_settings(self) -> EngineSettings:
-        """The fields that all of the core's models take."""
-        return EngineSettings(
-            max_length=self.max_length,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.show_progress,
-        )
+        tokens: int = self._engine.count_tokens([text], special_tokens=False)[0]
+        return tokens
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy that shares the open model, or a newly validated and opened one where settings are updated."""
+        """A copy that shares the open model, or a newly checked and opened one where settings are updated."""
         if not update:
             return super().model_copy(deep=deep)
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **update})
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    __hash__ = None  # type: ignore[assignment]  # some fields can be assigned
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """The model and what differs from the defaults."""
@@ -102,15 +85,29 @@ class ModelSettings(BaseModel):
         return [("model", name), *changed]
 
 
-class RerankerSettings(ModelSettings):
-    """An open cross-encoder behind pydantic fields."""
+if TYPE_CHECKING:
 
-    max_length: int | None = Field(default=None, frozen=True)
-    """The longest pair in tokens; None for 512, or the model's limit if that is less. bge-reranker-v2-m3 reads 8192."""
+    class EmbedderModel(ModelSettings, OpenFields):
+        """`ModelSettings` with the fields of `open_embedder`."""
 
-    truncation: PairTruncation = Field(default="only_second", frozen=True)
-    """"only_second" cuts as FlagEmbedding does, "longest_first" as sentence-transformers does."""
+        def __init__(self, **given: object) -> None: ...
 
-    @cached_property
-    def _engine(self) -> Reranker:
-        return Reranker(self.model, truncation=self.truncation, **self._engine_settings())
+    class M3Model(ModelSettings, M3Fields):
+        """`ModelSettings` with the fields of `M3Embedder`."""
+
+        def __init__(self, **given: object) -> None: ...
+
+    class RerankerModel(ModelSettings, RerankerFields):
+        """`ModelSettings` with the fields of `Reranker`."""
+
+        def __init__(self, **given: object) -> None: ...
+
+else:
+
+    def _with_fields(kind: type[Mapping[str, Any]]) -> type[ModelSettings]:
+        fields = {name: (hint, Field(**arguments)) for name, (hint, arguments) in fields_of(kind).items()}
+        model = create_model(kind.__name__, __base__=ModelSettings, __module__=__name__, **fields)
+        model._kind = kind
+        return model
+
+    EmbedderModel, M3Model, RerankerModel = map(_with_fields, (OpenSettings, M3Settings, RerankerSettings))

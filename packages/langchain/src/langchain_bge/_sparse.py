@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from pydantic import Field
+from pydantic import PrivateAttr
 
 from bge_onnx import LexicalWeights, M3Embedder
-from langchain_bge._settings import ModelSettings
+from bge_onnx.adapting import aconvert
+from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, forward
+from langchain_bge._settings import M3Model
 
 if TYPE_CHECKING:
     from langchain_qdrant import SparseEmbeddings, SparseVector
@@ -19,14 +19,18 @@ else:  # langchain-qdrant is an extra and slow to import; `_qdrant` makes this a
     SparseEmbeddings = object
 
 
-class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
+class BGESparseEmbeddings(M3Model, SparseEmbeddings):
     """bge-m3's lexical weights as sparse vectors, for `QdrantVectorStore` in hybrid or sparse mode.
 
     Beside `BGEEmbeddings` with the same settings, a batch of texts takes one forward pass for both.
 
+    Args:
+        model: Hub id ("BAAI/bge-m3"), catalogue name, local folder or `bge_onnx.ModelSpec`.
+        **settings: See `bge_onnx.settings.M3Settings`.
+
     Raises:
         bge_onnx.errors.UnsuitableModelError: The model gives dense vectors only.
-        bge_onnx.BGEError: The model is unknown, or no source delivers its weights.
+        bge_onnx.BGEError: A setting cannot work, the model is unknown, or no source delivers its weights.
         ImportError: langchain-qdrant is not installed.
 
     Example:
@@ -45,8 +49,14 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
         ```
     """
 
-    remember: int = Field(default=256, frozen=True)
-    """How many texts to remember for the dense embeddings beside this; 0 for none."""
+    _engine: M3Embedder = PrivateAttr()
+
+    def __init__(self, model: ModelName = DEFAULT_M3, **settings: Unpack[M3Settings]) -> None:
+        """Check the settings and open the model."""
+        super().__init__(model=model, **settings)
+
+    def _open(self) -> M3Embedder:
+        return M3Embedder(self.model, **forward(M3Settings, vars(self)))
 
     def model_post_init(self, context: Any, /) -> None:  # noqa: ANN401, ARG002
         """Notice here, not at the first text, that langchain-qdrant is missing."""
@@ -56,7 +66,7 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
         """Sparse vectors of passages, in order.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `texts` is no list of str; the message names the position.
+            bge_onnx.errors.InputTypeError: `texts` is not a list of str; the message names the position.
             bge_onnx.errors.TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         return _vectors(self._engine.lexical_weights(texts))
@@ -65,7 +75,7 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
         """The sparse vector of a query.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `text` is no str.
+            bge_onnx.errors.InputTypeError: `text` is not a str.
             bge_onnx.errors.TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         (vector,) = self.embed_documents([text])
@@ -73,16 +83,13 @@ class BGESparseEmbeddings(ModelSettings, SparseEmbeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[SparseVector]:
         """`embed_documents` off the event loop."""
-        return await asyncio.to_thread(_vectors, await self._engine.alexical_weights(texts))
+        weights = await self._engine.alexical_weights(texts)
+        return await aconvert(_vectors, weights, rows=len(weights))
 
     async def aembed_query(self, text: str) -> SparseVector:
         """`embed_query` off the event loop."""
         (vector,) = await self.aembed_documents([text])
         return vector
-
-    @cached_property
-    def _engine(self) -> M3Embedder:
-        return M3Embedder(self.model, remember=self.remember, **self._engine_settings())
 
 
 def _vectors(weights: Iterable[LexicalWeights]) -> list[SparseVector]:

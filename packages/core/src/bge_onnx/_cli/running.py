@@ -18,7 +18,7 @@ ERROR, INTERRUPTED = 1, 130
 # Arguments of the library that are options here: messages speak of the former.
 _OPTIONS = (
     "on_error overwrite format truncate precision max_length threads cache_dir sources part_rows column id_column role "
-    "query_instruction pooling providers token_budget model top_k"
+    "query_instruction pooling providers token_budget model top_k data"
 ).split()
 _ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?:\['([^']*)'\]|'([^']*)'|\"([^\"]*)\"|(True)|([\w.]+)|(?=[\s,;]))")
 _NAMES = {"id_column": "id"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,7 @@ _BUSY, _BROKEN = 429, frozenset({408, 500, 502, 503, 504})
 _ATTEMPTS = {_BUSY: 4, **dict.fromkeys(_BROKEN, 2)}
 _SMALL, _LARGE = 256 << 20, 64 << 30  # bytes that a file may have whose size nobody states
 _TEXTS = (".json", ".txt", ".model")
+_COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 class UnlistedError(SourceError):
@@ -84,13 +86,11 @@ class Hub:
 
         info = self._asked(lambda token: within(limit + 1, lambda: ask(token)), model, revision)
         commit, siblings = getattr(info, "sha", None), getattr(info, "siblings", None)
-        if not isinstance(commit, str) or not isinstance(siblings, list):
+        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or not isinstance(siblings, list):
             raise UnlistedError(f"{self._shown} answered with something else than the files of {model}")
         for sibling in siblings:
-            lfs = getattr(sibling, "lfs", None)
-            size = getattr(lfs, "size", None) or getattr(sibling, "size", None)
-            file = RemoteFile(sibling.rfilename, size, getattr(lfs, "sha256", None))
-            self._listed[file.path] = (file, None if lfs else getattr(sibling, "blob_id", None))
+            file = _stated(sibling)
+            self._listed[file.path] = (file, None if file.sha256 else getattr(sibling, "blob_id", None))
         self._revision = None if revision == commit else revision
         return Listing(tuple(file for file, _ in self._listed.values()), commit)
 
@@ -221,6 +221,18 @@ class Hub:
     @property
     def _shown(self) -> str:
         return brief(self._endpoint)
+
+
+def _stated(sibling: Any) -> RemoteFile:  # noqa: ANN401  RepoSibling, as the hub filled it
+    """What the hub says about a file, as far as it can be."""
+    lfs = getattr(sibling, "lfs", None)
+    size = getattr(lfs, "size", None) or getattr(sibling, "size", None)
+    sha256 = getattr(lfs, "sha256", None)
+    return RemoteFile(
+        str(sibling.rfilename),
+        size if isinstance(size, int) and size >= 0 else None,
+        sha256 if isinstance(sha256, str) and re.fullmatch(r"[0-9a-f]{64}", sha256) else None,
+    )
 
 
 def _endpoint() -> str:

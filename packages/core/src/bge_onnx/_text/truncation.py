@@ -8,10 +8,12 @@ import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -114,19 +116,50 @@ class TruncationReport:
         _warn(TruncationWarning(message, cut=self._cut, seen=self._seen, longest=self._longest, limit=rule.limit))
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a program, as `warnings` wants it."""
+
+    filename: str
+    lineno: int
+    names: dict[str, Any]
+
+    @classmethod
+    def of(cls, frame: FrameType) -> _Line:
+        return cls(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+_caller: ContextVar[_Line | None] = ContextVar("bge_onnx_caller", default=None)
+
+
+@contextmanager
+def blame_the_caller() -> Iterator[None]:
+    """Within it, warnings point at the line of the user's that entered it, also out of tasks that are begun within.
+
+    For a method that hands work to a framework which makes tasks of it: their stacks do not reach the user.
+    """
+    frame = users_frame()
+    before = _caller.set(None if frame is None else _Line.of(frame))
+    try:
+        yield
+    finally:
+        _caller.reset(before)
+
+
 def _warn(warning: TruncationWarning) -> None:
     frame = users_frame()
-    if frame is None:
+    line = _caller.get() or (None if frame is None else _Line.of(frame))
+    if line is None:
         warnings.warn(warning, stacklevel=2)
         return
     # As `warnings.warn` does for the frame that its stacklevel names: the registry is what makes it once a place.
     warnings.warn_explicit(
         warning,
         None,
-        frame.f_code.co_filename,
-        frame.f_lineno,
-        module=frame.f_globals.get("__name__", "<unknown>"),
-        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+        line.filename,
+        line.lineno,
+        module=line.names.get("__name__", "<unknown>"),
+        registry=line.names.setdefault("__warningregistry__", {}),
     )
 
 

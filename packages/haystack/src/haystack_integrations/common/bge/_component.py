@@ -1,57 +1,65 @@
 """Settings and life cycle of a component with a BGE model.
 
-The components are dataclasses: Haystack writes a component to YAML by reading, for every parameter of its constructor,
-the attribute of the same name, and a dataclass cannot let the two differ.
+Haystack writes a component to YAML by reading, for every parameter of its constructor, the attribute of the same name.
+Here both come from one place: the settings that a class takes.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from bge_onnx.settings import TOKEN_BUDGET, EngineSettings
-from bge_onnx.types import CountsTokens, Precision, Provider, Truncate
-from haystack_integrations.common.bge._held import Held
+from bge_onnx import checks
+from bge_onnx.settings import check_settings, settings_of
+from bge_onnx.types import CountsTokens
+from haystack_integrations.common.bge._on_demand import OnDemand
 
 ModelT = TypeVar("ModelT", bound=CountsTokens)
 
+# What Haystack's components call some settings, and arguments of their peers.
+EMBEDDER_NAMES: Mapping[str, str] = {"show_progress": "progress_bar", "normalize": "normalize_embeddings"}
+RANKER_NAMES: Mapping[str, str] = {"show_progress": "progress_bar", "normalize": "scale_score"}
 
-@dataclass(eq=False, repr=False)
+
 class ModelComponent(Generic[ModelT]):
-    """A component that opens a model when it first runs, or on `warm_up`.
+    """A component that opens a model when it first runs, or on `warm_up`."""
 
-    Args:
-        model: Hub id, catalogue name or local folder. A model of your own gets a name by `bge_onnx.add_model`.
-        max_length: The longest input in tokens, special tokens included; None for the model's limit.
-        precision: "fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).
-        threads: CPUs one call may use; None for those the process really has.
-        providers: ONNX Runtime execution providers, all or an error; None for the CPU.
-        token_budget: The most padded tokens that run as one batch.
-        cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
-        sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
-        truncate: What happens to inputs over the limit: "warn", "error" or "silent".
-        progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
-    """
+    _renamed: ClassVar[Mapping[str, str]] = EMBEDDER_NAMES
 
-    model: str | os.PathLike[str]
-    _: KW_ONLY
-    max_length: int | None = None
-    precision: Precision = "fp32"
-    threads: int | None = None
-    providers: Sequence[Provider] | None = None
-    token_budget: int = TOKEN_BUDGET
-    cache_dir: str | os.PathLike[str] | None = None
-    sources: Sequence[str] | None = None
-    truncate: Truncate = "warn"
-    progress_bar: bool | None = None
-    _held: Held[ModelT] = field(default_factory=Held, init=False)
+    model: str
+    progress_bar: bool | None
 
-    def __post_init__(self) -> None:
-        """Turn paths into what YAML can hold."""
-        self.model = os.fspath(self.model)
-        self.cache_dir = None if self.cache_dir is None else os.fspath(self.cache_dir)
+    def __init_subclass__(cls, **keywords: object) -> None:
+        """Turn annotations that are strings into the types they name.
+
+        Haystack compares those of `run` and `run_async`, and a subclass may have only one of them, in a module where
+        annotations are strings or in one where they are not.
+        """
+        super().__init_subclass__(**keywords)
+        for method in filter(None, map(vars(cls).get, ("run", "run_async"))):
+            with suppress(NameError):  # a name that only type checkers know stays a string
+                method.__annotations__ = get_type_hints(method)
+
+    def _set(self, model: object, parameters: Mapping[str, Any], kind: type[Mapping[str, Any]]) -> None:
+        """Keep checked parameters as attributes, in the form in which YAML can hold them.
+
+        A method, as `component` makes another class of each component, of which `super()` does not know.
+
+        Args:
+            model: What the user passed as the model.
+            parameters: What the user passed besides.
+            kind: The settings that the component takes.
+
+        Raises:
+            BGEError: There is no such parameter, or a value cannot work; the message names the parameter.
+        """
+        given = check_settings(kind, parameters, owner=type(self).__name__, renamed=self._renamed)
+        self.model = checks.model_name("model", model)
+        for name, setting in settings_of(kind).items():
+            here = self._renamed.get(name, name)
+            setattr(self, here, checks.plain(given.get(here, setting.default)))
+        self._opened: OnDemand[ModelT] = OnDemand()
 
     def warm_up(self) -> None:
         """Open the model, fetching its weights if need be; does nothing if it is open.
@@ -59,33 +67,19 @@ class ModelComponent(Generic[ModelT]):
         Raises:
             BGEError: The model is unknown, of another kind, or no source delivers its weights.
         """
-        self._held.get(self._open)
+        self._opened.get(self._open)
 
     async def warm_up_async(self) -> None:
         """`warm_up` off the event loop."""
-        await self._held.aget(self._open)
+        await self._opened.aget(self._open)
 
     def close(self) -> None:
         """Let go of the model; its memory returns when no other component uses it. The next run opens it again."""
-        self._held.drop()
+        self._opened.let_go()
 
     def token_length(self, text: str) -> int:
         """Tokens of a text without special tokens. The limit includes these: two around a text, four in a pair."""
-        return self._held.get(self._open).count_tokens([text], special_tokens=False)[0]
+        return self._opened.get(self._open).count_tokens([text], special_tokens=False)[0]
 
     def _open(self) -> ModelT:
         raise NotImplementedError
-
-    def _engine_settings(self) -> EngineSettings:
-        """The parameters that all of the core's models take, under the core's names."""
-        return EngineSettings(
-            max_length=self.max_length,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.progress_bar,
-        )

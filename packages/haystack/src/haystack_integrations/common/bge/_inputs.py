@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
+from functools import partial
+from typing import Annotated, NoReturn, TypedDict
 
 from haystack import Document
 
-from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx import checks
+from bge_onnx.errors import InputTypeError
+from bge_onnx.settings import Setting
+
+
+class MetadataSettings(TypedDict, total=False):
+    """The parameters by which metadata precede the content of a document."""
+
+    meta_fields_to_embed: Annotated[
+        list[str] | None,
+        Setting(
+            None,
+            "Metadata that precede the content, in this order; missing ones are left out.",
+            partial(checks.names, none="none"),
+        ),
+    ]
+    embedding_separator: Annotated[str, Setting("\n", "What stands between metadata and content.", checks.text)]
 
 
 def check_text(text: object, *, component: str, hint: str = "") -> None:
-    """Refuse what is no text, before any work.
+    """Refuse what is not a text, before any work.
 
     Args:
         text: What the caller passed.
@@ -20,55 +36,28 @@ def check_text(text: object, *, component: str, hint: str = "") -> None:
         hint: What to do instead.
 
     Raises:
-        InputTypeError: It is no str.
+        InputTypeError: It is not a str.
     """
     if not isinstance(text, str):
-        msg = f"{component} expects a str, got {type(text).__name__}{hint}"
-        raise InputTypeError(msg)
+        _refuse(component, "a str", text, hint)
 
 
 def check_documents(documents: object, *, component: str, hint: str = "") -> None:
-    """Refuse what is no list of Documents, before any work.
-
-    Args:
-        documents: What the caller passed.
-        component: Name of the component that refuses it.
-        hint: What to do instead.
+    """Refuse what is not a list of Documents, before any work; see `check_text` for the arguments.
 
     Raises:
-        InputTypeError: It is no list of Documents; the message names the position.
+        InputTypeError: It is not a list of Documents; the message names the position.
     """
     if not isinstance(documents, (list, tuple)):
-        msg = f"{component} expects a list of Documents, got {type(documents).__name__}{hint}"
-        raise InputTypeError(msg)
+        _refuse(component, "a list of Documents", documents, hint)
     for position, document in enumerate(documents):
         if not isinstance(document, Document):
-            msg = f"{component} expects a list of Documents, got {type(document).__name__} at position {position}{hint}"
-            raise InputTypeError(msg)
+            _refuse(component, "a list of Documents", document, f" at position {position}{hint}")
 
 
-def check_top_k(top_k: object) -> None:
-    """Refuse a number of results that cannot be meant.
-
-    Raises:
-        InputValueError: It is neither None nor a whole number of at least 1.
-    """
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
-        msg = f"top_k must be a whole number of at least 1, got {top_k!r}"
-        raise InputValueError(msg)
-
-
-def check_score_threshold(threshold: object) -> None:
-    """Refuse a threshold that no score can be compared with.
-
-    Raises:
-        InputValueError: It is neither None nor a number, or NaN.
-    """
-    if threshold is None:
-        return
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or math.isnan(threshold):
-        msg = f"score_threshold must be a number, the least score to return, or None for all, got {threshold!r}"
-        raise InputValueError(msg)
+def _refuse(component: str, expected: str, got: object, hint: str) -> NoReturn:
+    msg = f"{component} expects {expected}, got {'None' if got is None else type(got).__name__}{hint}"
+    raise InputTypeError(msg)
 
 
 def document_texts(

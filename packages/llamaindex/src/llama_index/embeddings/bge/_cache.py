@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
 
 from bge_onnx.errors import InputTypeError
@@ -34,6 +35,10 @@ class Dump(dict[str, Any]):
 
     def __str__(self) -> str:
         return f"{self.get('class_name')}({self.get('fingerprint')}, truncate={self.get('truncate')!r})"
+
+
+for _dumper in (yaml.SafeDumper, yaml.Dumper):  # to YAML it is a dict like any other
+    _dumper.add_representer(Dump, _dumper.represent_dict)
 
 
 def check_store(store: object) -> BaseKVStore:

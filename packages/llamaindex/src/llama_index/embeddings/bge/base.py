@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx import Embedder, open_embedder
+from bge_onnx.adapting import aconvert, blame_the_caller
 from bge_onnx.scores import as_lists
-from bge_onnx.types import Pooling
+from bge_onnx.settings import DEFAULT_EMBEDDER, OpenSettings, forward
 from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, check_store, query_role
-from llama_index.embeddings.bge._settings import REMEMBERED, Location, ModelSettings
+from llama_index.embeddings.bge._settings import EmbedderModel, EmbeddingSettings
 
 _Aggregate = Callable[..., Embedding]
 
 
-class BGEEmbedding(ModelSettings, BaseEmbedding):
+class BGEEmbedding(EmbedderModel, BaseEmbedding):
     """A BGE model on ONNX Runtime. Queries get the model's instruction, documents none.
 
     Vectors equal those of `bge_onnx.Embedder` bit for bit. Thread-safe; copies and equal instances share the weights,
@@ -27,8 +29,12 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
     A pipeline's ingestion cache recognises the model by its `fingerprint`: settings that change a vector lead to new
     vectors, others, such as `threads`, do not.
 
+    Args:
+        model_name: Hub id ("BAAI/bge-small-en-v1.5"), catalogue name or local folder.
+        **settings: The fields of this class, and those of `bge_onnx.settings.OpenSettings`.
+
     Raises:
-        bge_onnx.BGEError: The model is unknown, ambiguous, of another kind, or no source delivers its weights.
+        bge_onnx.BGEError: A setting cannot work, the model is unknown, ambiguous or no embedder, or no source has it.
 
     Example:
         >>> from llama_index.embeddings.bge import BGEEmbedding
@@ -37,16 +43,8 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
         384
     """
 
-    model_name: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
-    query_instruction: str | None = Field(
-        default=None, frozen=True, description='None for the model\'s own, "" for none, or any string.'
-    )
-    normalize: bool = Field(default=True, frozen=True, description="Whether vectors have length 1.")
-    pooling: Pooling | None = Field(default=None, frozen=True, description="For a folder that leaves it open.")
-    remember: int = Field(
-        default=REMEMBERED,
-        frozen=True,
-        description="How many texts bge-m3 remembers, whose sparse vectors then cost no second pass.",
+    model_name: str = Field(
+        default=DEFAULT_EMBEDDER, frozen=True, description="Hub id, catalogue name or local folder."
     )
     # The core plans its own batches, the better the more texts it sees at once.
     embed_batch_size: int = Field(default=256, description="Texts handed over at once.", gt=0, le=2048)
@@ -54,22 +52,19 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
         default=None, exclude=True, description="A BaseKVStore that keeps embeddings; None to keep none."
     )
 
+    _renamed: ClassVar[Mapping[str, str]] = {"model": "model_name"}
     _embedder: Embedder = PrivateAttr()
 
-    @field_validator("embeddings_cache")
-    @classmethod
-    def _check_cache(cls, cache: object) -> object:
-        return None if cache is None else check_store(cache)
+    def __init__(
+        self, model_name: str | os.PathLike[str] = DEFAULT_EMBEDDER, **settings: Unpack[EmbeddingSettings]
+    ) -> None:
+        """Check the settings and open the model."""
+        if settings.get("embeddings_cache") is not None:
+            check_store(settings["embeddings_cache"])
+        super().__init__(model_name=model_name, **settings)
 
     def _open(self) -> None:
-        self._embedder = open_embedder(
-            self.model_name,
-            query_instruction=self.query_instruction,
-            normalize=self.normalize,
-            pooling=self.pooling,
-            remember=self.remember,
-            **self._engine_settings(),
-        )
+        self._embedder = open_embedder(self.model_name, **forward(OpenSettings, vars(self)))
         self.embeddings_cache = self.embeddings_cache  # wrapped by being assigned
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -90,9 +85,7 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
     def to_payload(self) -> dict[str, Any]:
         """What events tell about this model."""
         return {
-            "class_name": self.class_name(),
-            "model_name": self.model_name,
-            "embed_batch_size": self.embed_batch_size,
+            **super().to_payload(),
             "query_instruction": self._embedder.spec.query_instruction,
             "normalize": self.normalize,
             "fingerprint": self.fingerprint,
@@ -122,6 +115,13 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
         """`get_query_embedding` off the event loop."""
         with query_role():
             return await super().aget_query_embedding(query)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: object
+    ) -> list[Embedding]:
+        """`get_text_embedding_batch` off the event loop."""
+        with blame_the_caller():
+            return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
 
     def get_agg_embedding_from_queries(self, queries: list[str], agg_fn: _Aggregate | None = None) -> Embedding:
         """One vector for several queries, their mean by default, of length 1 again if `normalize`."""
@@ -156,4 +156,5 @@ class BGEEmbedding(ModelSettings, BaseEmbedding):
         return as_lists(self._embedder.embed_documents(texts))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return as_lists(await self._embedder.aembed_documents(texts))
+        vectors = await self._embedder.aembed_documents(texts)
+        return await aconvert(as_lists, vectors, rows=len(vectors))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, Unpack
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
-from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
@@ -15,21 +16,34 @@ from llama_index_instrumentation import get_dispatcher
 
 from bge_onnx import RankedPassage, Reranker
 from bge_onnx.errors import InputValueError
-from bge_onnx.types import PairTruncation
-from llama_index.embeddings.bge._settings import Location, ModelSettings
+from bge_onnx.settings import DEFAULT_RERANKER, RerankerSettings, forward
+from llama_index.embeddings.bge._settings import RerankerModel
 
 _dispatcher = get_dispatcher(__name__)
 
 
-class BGERerank(ModelSettings, BaseNodePostprocessor):
+class RerankSettings(RerankerSettings, total=False):
+    """What `BGERerank` takes."""
+
+    top_n: int | None
+    score_threshold: float | None
+    keep_retrieval_score: bool
+    callback_manager: CallbackManager
+
+
+class BGERerank(RerankerModel, BaseNodePostprocessor):
     """A BGE cross-encoder on ONNX Runtime that puts the most relevant nodes first.
 
     A node's score becomes the sigmoid of the model's logit, from 0 to 1; the order is that of the logits, and equal
     ones keep theirs. Nodes are read as an embedding model reads them. The nodes passed in are left as they are. With
     `truncate="window"`, metadata `relevance_span` says which part of a long node the score is of.
 
+    Args:
+        model: Hub id ("BAAI/bge-reranker-base"), catalogue name or local folder.
+        **settings: The fields of this class, and those of `bge_onnx.settings.RerankerSettings`.
+
     Raises:
-        bge_onnx.BGEError: The model is unknown, of another kind, or no source delivers its weights.
+        bge_onnx.BGEError: A setting cannot work, the model is unknown or no reranker, or no source has it.
 
     Example:
         >>> from llama_index.core.schema import NodeWithScore, TextNode
@@ -41,7 +55,7 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
         'Paris is the capital of France.'
     """
 
-    model: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
+    model: str = Field(default=DEFAULT_RERANKER, frozen=True, description="Hub id, catalogue name or local folder.")
     top_n: int | None = Field(default=2, ge=1, description="The most nodes to return; None for all.")
     score_threshold: float | None = Field(
         default=None, ge=0, le=1, description="The least score, from 0 to 1, that is returned; None for all."
@@ -50,19 +64,16 @@ class BGERerank(ModelSettings, BaseNodePostprocessor):
         default=False,
         description="Whether to keep the score a node came with as metadata `retrieval_score`, in no text.",
     )
-    max_length: int | None = Field(
-        default=None, frozen=True, description="The longest pair in tokens; None for 512, or the model's limit if less."
-    )
-    truncation: PairTruncation = Field(
-        default="only_second",
-        frozen=True,
-        description='"only_second" cuts as FlagEmbedding does, "longest_first" as sentence-transformers does.',
-    )
 
+    _renamed: ClassVar[Mapping[str, str]] = {"top_k": "top_n"}
     _reranker: Reranker = PrivateAttr()
 
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_RERANKER, **settings: Unpack[RerankSettings]) -> None:
+        """Check the settings and open the model."""
+        super().__init__(model=model, **settings)
+
     def _open(self) -> None:
-        self._reranker = Reranker(self.model, truncation=self.truncation, **self._engine_settings())
+        self._reranker = Reranker(self.model, **forward(RerankerSettings, vars(self)))
 
     @classmethod
     def class_name(cls) -> str:

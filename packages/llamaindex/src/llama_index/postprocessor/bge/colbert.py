@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from typing import Unpack
+
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx.errors import InputValueError
 from bge_onnx.late_interaction import COLBERT, M3Reranker
-from llama_index.embeddings.bge._settings import Location
-from llama_index.postprocessor.bge.base import BGERerank
+from bge_onnx.settings import DEFAULT_M3, EngineSettings, forward
+from llama_index.postprocessor.bge.base import BGERerank, RerankSettings
+
+
+class ColBERTRerankSettings(RerankSettings, total=False):
+    """What `BGEColBERTRerank` takes."""
+
+    weights: Sequence[float]
 
 
 class BGEColBERTRerank(BGERerank):
@@ -25,27 +35,23 @@ class BGEColBERTRerank(BGERerank):
         >>> rerank = BGEColBERTRerank(weights=(0.4, 0.2, 0.4), top_n=3)  # doctest: +SKIP
     """
 
-    model: Location = Field(
-        default="BAAI/bge-m3",
-        frozen=True,
-        description="Hub id, catalogue name or local folder of a model with ColBERT vectors.",
-    )
-    max_length: int | None = Field(
-        default=None, frozen=True, description="The longest text in tokens; None for the model's limit."
-    )
-    weights: tuple[float, float, float] = Field(
-        default=COLBERT,
+    weights: list[float] = Field(
+        default=list(COLBERT),
         frozen=True,
         description="Of the dense, lexical and ColBERT score; its authors recommend 0.4, 0.2, 0.4 for all three.",
     )
 
     _reranker: M3Reranker = PrivateAttr()  # type: ignore[assignment]  # what ranks is all that is asked of it
 
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_M3, **settings: Unpack[ColBERTRerankSettings]) -> None:
+        """Check the settings and open the model."""
+        super().__init__(model, **settings)  # type: ignore[misc]  # `weights` is a field, too
+
     def _open(self) -> None:
         if self.truncation != "only_second":
             msg = f"BGEColBERTRerank reads no pairs that truncation={self.truncation!r} could cut; leave it out"
             raise InputValueError(msg)
-        self._reranker = M3Reranker(self.model, weights=self.weights, **self._engine_settings())
+        self._reranker = M3Reranker(self.model, weights=self.weights, **forward(EngineSettings, vars(self)))
 
     @classmethod
     def class_name(cls) -> str:

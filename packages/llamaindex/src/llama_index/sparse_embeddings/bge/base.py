@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import os
+from collections.abc import Mapping
+from typing import ClassVar, TypeAlias, Unpack
 
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, SparseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx import LexicalWeights, M3Embedder
-from llama_index.embeddings.bge._settings import REMEMBERED, Location, ModelSettings
+from bge_onnx.adapting import aconvert, blame_the_caller
+from bge_onnx.settings import DEFAULT_M3, M3Settings, forward
+from llama_index.embeddings.bge._settings import M3Model
 
 _SparseBatch: TypeAlias = tuple[list[list[int]], list[list[float]]]
 
 
-class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
+class SparseSettings(M3Settings, total=False):
+    """What `BGESparseEmbedding` takes."""
+
+    embed_batch_size: int
+    num_workers: int | None
+
+
+class BGESparseEmbedding(M3Model, BaseSparseEmbedding):
     """bge-m3's lexical weights, for hybrid search. Queries and documents are alike.
 
     Beside a `BGEEmbedding` of the same model and settings, dense and sparse vectors of a text come from one forward
     pass. `sparse_doc_fn` and `sparse_query_fn` are made for the arguments of that name of `QdrantVectorStore`.
 
+    Args:
+        model_name: Hub id ("BAAI/bge-m3"), catalogue name or local folder.
+        **settings: The fields of this class, and those of `bge_onnx.settings.M3Settings`.
+
     Raises:
         bge_onnx.errors.UnsuitableModelError: The model gives dense vectors only.
-        bge_onnx.BGEError: The model is unknown, or no source delivers its weights.
+        bge_onnx.BGEError: A setting cannot work, the model is unknown, or no source delivers its weights.
 
     Example:
         >>> from llama_index.sparse_embeddings.bge import BGESparseEmbedding
@@ -35,19 +50,19 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
         ... )
     """
 
-    model_name: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
-    remember: int = Field(
-        default=REMEMBERED,
-        frozen=True,
-        description="How many texts bge-m3 remembers, whose dense vectors then cost no second pass; 0 for none.",
-    )
+    model_name: str = Field(default=DEFAULT_M3, frozen=True, description="Hub id, catalogue name or local folder.")
     # The core plans its own batches, the better the more texts it sees at once.
     embed_batch_size: int = Field(default=256, description="Texts handed over at once.", gt=0, le=2048)
 
+    _renamed: ClassVar[Mapping[str, str]] = {"model": "model_name"}
     _embedder: M3Embedder = PrivateAttr()
 
+    def __init__(self, model_name: str | os.PathLike[str] = DEFAULT_M3, **settings: Unpack[SparseSettings]) -> None:
+        """Check the settings and open the model."""
+        super().__init__(model_name=model_name, **settings)
+
     def _open(self) -> None:
-        self._embedder = M3Embedder(self.model_name, remember=self.remember, **self._engine_settings())
+        self._embedder = M3Embedder(self.model_name, **forward(M3Settings, vars(self)))
 
     @classmethod
     def class_name(cls) -> str:
@@ -67,6 +82,11 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
         """Token ids and weights of queries, as `QdrantVectorStore` asks for them."""
         return self.sparse_doc_fn(queries)
 
+    async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False) -> list[SparseEmbedding]:
+        """`get_text_embedding_batch` off the event loop."""
+        with blame_the_caller():
+            return await super().aget_text_embedding_batch(texts, show_progress)
+
     def _get_query_embedding(self, query: str) -> SparseEmbedding:
         return self._get_text_embedding(query)
 
@@ -83,7 +103,8 @@ class BGESparseEmbedding(ModelSettings, BaseSparseEmbedding):
         return _as_dicts(self._embedder.lexical_weights(texts))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[SparseEmbedding]:
-        return _as_dicts(await self._embedder.alexical_weights(texts))
+        weights = await self._embedder.alexical_weights(texts)
+        return await aconvert(_as_dicts, weights, rows=len(weights))
 
 
 def _as_dicts(batch: list[LexicalWeights]) -> list[SparseEmbedding]:

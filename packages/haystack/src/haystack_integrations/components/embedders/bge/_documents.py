@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from haystack import Document
 
-from haystack_integrations.common.bge._inputs import check_documents, document_texts
+from bge_onnx import checks
+from bge_onnx.settings import Setting
+from haystack_integrations.common.bge._inputs import MetadataSettings, check_documents, document_texts
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
+class DocumentSettings(MetadataSettings, total=False):
+    """The parameters by which documents become texts."""
+
+    prefix: Annotated[str, Setting("", "What precedes each text.", checks.text)]
+    suffix: Annotated[str, Setting("", "What follows each text.", checks.text)]
+
+
 class DocumentInput:
-    """The parameters by which documents become texts.
-
-    Args:
-        prefix: What precedes each text.
-        suffix: What follows each text.
-        meta_fields_to_embed: Metadata that precede the content, in this order; missing ones are left out.
-        embedding_separator: What stands between metadata and content.
-    """
+    """A component that reads documents."""
 
     _for_texts: ClassVar[str]
 
-    prefix: str = ""
-    suffix: str = ""
-    meta_fields_to_embed: list[str] | None = None
-    embedding_separator: str = "\n"
+    prefix: str
+    suffix: str
+    meta_fields_to_embed: list[str] | None
+    embedding_separator: str
 
     def _texts(self, documents: Sequence[Document]) -> list[str]:
         check_documents(documents, component=type(self).__name__, hint=f"; use {self._for_texts} to embed a str")

@@ -1,48 +1,45 @@
-"""Which model an embedder opens."""
+"""Which model an embedder opens, and with which settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bge_onnx import Embedder, M3Embedder, open_embedder
-from bge_onnx.types import Pooling
+from bge_onnx.settings import M3Fields, M3Settings, OpenFields, OpenSettings, forward
 from haystack_integrations.common.bge._component import ModelComponent
+from haystack_integrations.components.embedders.bge._documents import DocumentSettings
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
-class DenseComponent(ModelComponent[Embedder]):
-    """A component with dense vectors.
+class DenseSettings(OpenSettings, total=False):
+    """What components with dense vectors take, under the names of Haystack's own."""
 
-    Args:
-        query_instruction: None for the model's own, "" for none, or any string.
-        normalize_embeddings: Whether vectors have length 1, as BGE's similarities suppose.
-        pooling: "cls" or "mean", for a folder that leaves it open.
-    """
+    normalize_embeddings: bool
+    progress_bar: bool | None
 
-    query_instruction: str | None = None
-    normalize_embeddings: bool = True
-    pooling: Pooling | None = None
+
+class LexicalSettings(M3Settings, total=False):
+    """What components with lexical weights take, under the names of Haystack's own."""
+
+    progress_bar: bool | None
+
+
+class DenseDocumentSettings(DenseSettings, DocumentSettings, total=False):
+    """What components with dense vectors of documents take."""
+
+
+class LexicalDocumentSettings(LexicalSettings, DocumentSettings, total=False):
+    """What components with lexical weights of documents take."""
+
+
+class DenseComponent(OpenFields, ModelComponent[Embedder]):
+    """A component with dense vectors."""
+
+    normalize_embeddings: bool
 
     def _open(self) -> Embedder:
-        return open_embedder(
-            self.model,
-            query_instruction=self.query_instruction,
-            normalize=self.normalize_embeddings,
-            pooling=self.pooling,
-            **self._engine_settings(),
-        )
+        return open_embedder(self.model, **forward(OpenSettings, vars(self), renamed=self._renamed))
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
-class LexicalComponent(ModelComponent[M3Embedder]):
-    """A component with bge-m3's lexical weights.
-
-    Args:
-        remember: How many texts are remembered, so that components which ask for dense and sparse vectors of the same
-            texts share one forward pass; 0 for none.
-    """
-
-    remember: int = 256
+class LexicalComponent(M3Fields, ModelComponent[M3Embedder]):
+    """A component with bge-m3's lexical weights."""
 
     def _open(self) -> M3Embedder:
-        return M3Embedder(self.model, remember=self.remember, **self._engine_settings())
+        return M3Embedder(self.model, **forward(M3Settings, vars(self), renamed=self._renamed))

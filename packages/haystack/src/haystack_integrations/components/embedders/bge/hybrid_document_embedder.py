@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Unpack
 
 from haystack import Document, component
-from haystack.dataclasses import SparseEmbedding
 
+from bge_onnx.adapting import aconvert
+from bge_onnx.settings import DEFAULT_M3, takes
 from bge_onnx.types import M3Output
+from haystack_integrations.common.bge._component import EMBEDDER_NAMES
 from haystack_integrations.components.embedders.bge._documents import DocumentInput
-from haystack_integrations.components.embedders.bge._models import LexicalComponent
+from haystack_integrations.components.embedders.bge._models import LexicalComponent, LexicalDocumentSettings
+from haystack_integrations.components.embedders.bge._sparse import sparse_embedding
 
 
 @component
-@dataclass(eq=False, repr=False, kw_only=True)
 class BGEHybridDocumentEmbedder(DocumentInput, LexicalComponent):
     """Gives documents bge-m3's dense vector and lexical weights, both from one forward pass.
 
@@ -31,18 +34,23 @@ class BGEHybridDocumentEmbedder(DocumentInput, LexicalComponent):
         (1024, True)
 
     Args:
-        model: Hub id ("BAAI/bge-m3"), catalogue name or local folder.
-        prefix: What precedes each text.
-        suffix: What follows each text.
-        meta_fields_to_embed: Metadata that precede the content, in this order; missing ones are left out.
-        embedding_separator: What stands between metadata and content.
-        remember: How many texts are remembered for other components; 0 for none.
-        max_length: See `bge_onnx.M3Embedder`, as for `precision`, `threads`, `providers`, `token_budget`, `cache_dir`,
-            `sources` and `truncate`.
-        progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
+        model: Hub id ("BAAI/bge-m3"), catalogue name or local folder. A model of your own gets a name by
+            `bge_onnx.add_model`.
+        **parameters: See `bge_onnx.settings.M3Settings`, and `prefix`, `suffix`, `meta_fields_to_embed` and
+            `embedding_separator`; `progress_bar` stands for `show_progress`.
+
+    Raises:
+        BGEError: There is no such parameter, or a value cannot work.
     """
 
     _for_texts: ClassVar[str] = "BGETextEmbedder and BGESparseTextEmbedder"
+
+    @takes(LexicalDocumentSettings, renamed=EMBEDDER_NAMES)
+    def __init__(
+        self, model: str | os.PathLike[str] = DEFAULT_M3, **parameters: Unpack[LexicalDocumentSettings]
+    ) -> None:
+        """Keep the parameters; `warm_up` or the first run opens the model."""
+        self._set(model, parameters, LexicalDocumentSettings)
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
@@ -55,25 +63,25 @@ class BGEHybridDocumentEmbedder(DocumentInput, LexicalComponent):
             `documents`: copies with their `embedding` and `sparse_embedding`, in the same order.
 
         Raises:
-            InputTypeError: `documents` is no list of Documents; the message names the position.
+            InputTypeError: `documents` is not a list of Documents; the message names the position.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         texts = self._texts(documents)
-        output = self._held.get(self._open).encode(texts)
+        output = self._opened.get(self._open).encode(texts)
         return {"documents": _embedded(documents, output)}
 
     @component.output_types(documents=list[Document])
     async def run_async(self, documents: list[Document]) -> dict[str, list[Document]]:
         """`run` off the event loop."""
         texts = self._texts(documents)
-        embedder = await self._held.aget(self._open)
+        embedder = await self._opened.aget(self._open)
         output = await embedder.aencode(texts)
-        return {"documents": await asyncio.to_thread(_embedded, documents, output)}
+        return {"documents": await aconvert(partial(_embedded, documents), output, rows=len(documents))}
 
 
 def _embedded(documents: Iterable[Document], output: M3Output) -> list[Document]:
     dense = () if output.dense is None else output.dense
     return [
-        replace(document, embedding=vector.tolist(), sparse_embedding=SparseEmbedding(*weights.as_lists()))
+        replace(document, embedding=vector.tolist(), sparse_embedding=sparse_embedding(weights))
         for document, vector, weights in zip(documents, dense, output.lexical or (), strict=True)
     ]

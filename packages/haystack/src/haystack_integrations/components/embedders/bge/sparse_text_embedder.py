@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from typing import Unpack
+
 from haystack import component
 from haystack.dataclasses import SparseEmbedding
 
+from bge_onnx.settings import DEFAULT_M3, takes
+from haystack_integrations.common.bge._component import EMBEDDER_NAMES
 from haystack_integrations.common.bge._inputs import check_text
-from haystack_integrations.components.embedders.bge._models import LexicalComponent
+from haystack_integrations.components.embedders.bge._models import LexicalComponent, LexicalSettings
+from haystack_integrations.components.embedders.bge._sparse import sparse_embedding
 
 _HINT = "; use BGESparseDocumentEmbedder to embed a list of Documents"
 
@@ -25,12 +31,18 @@ class BGESparseTextEmbedder(LexicalComponent):
         True
 
     Args:
-        model: Hub id ("BAAI/bge-m3"), catalogue name or local folder.
-        remember: How many texts are remembered for dense components; 0 for none.
-        max_length: See `bge_onnx.M3Embedder`, as for `precision`, `threads`, `providers`, `token_budget`, `cache_dir`,
-            `sources` and `truncate`.
-        progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
+        model: Hub id ("BAAI/bge-m3"), catalogue name or local folder. A model of your own gets a name by
+            `bge_onnx.add_model`.
+        **parameters: See `bge_onnx.settings.M3Settings`; `progress_bar` stands for `show_progress`.
+
+    Raises:
+        BGEError: There is no such parameter, or a value cannot work.
     """
+
+    @takes(LexicalSettings, renamed=EMBEDDER_NAMES)
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_M3, **parameters: Unpack[LexicalSettings]) -> None:
+        """Keep the parameters; `warm_up` or the first run opens the model."""
+        self._set(model, parameters, LexicalSettings)
 
     @component.output_types(sparse_embedding=SparseEmbedding)
     def run(self, text: str) -> dict[str, SparseEmbedding]:
@@ -43,17 +55,17 @@ class BGESparseTextEmbedder(LexicalComponent):
             `sparse_embedding`: token ids and their weights, for a sparse or hybrid retriever.
 
         Raises:
-            InputTypeError: `text` is no str.
+            InputTypeError: `text` is not a str.
             TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         check_text(text, component=type(self).__name__, hint=_HINT)
-        (weights,) = self._held.get(self._open).lexical_weights([text])
-        return {"sparse_embedding": SparseEmbedding(*weights.as_lists())}
+        (weights,) = self._opened.get(self._open).lexical_weights([text])
+        return {"sparse_embedding": sparse_embedding(weights)}
 
     @component.output_types(sparse_embedding=SparseEmbedding)
     async def run_async(self, text: str) -> dict[str, SparseEmbedding]:
         """`run` off the event loop."""
         check_text(text, component=type(self).__name__, hint=_HINT)
-        embedder = await self._held.aget(self._open)
+        embedder = await self._opened.aget(self._open)
         (weights,) = await embedder.alexical_weights([text])
-        return {"sparse_embedding": SparseEmbedding(*weights.as_lists())}
+        return {"sparse_embedding": sparse_embedding(weights)}

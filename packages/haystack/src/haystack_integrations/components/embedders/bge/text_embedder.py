@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from typing import Unpack
+
 from haystack import component
 
+from bge_onnx.settings import DEFAULT_EMBEDDER, takes
+from haystack_integrations.common.bge._component import EMBEDDER_NAMES
 from haystack_integrations.common.bge._inputs import check_text
-from haystack_integrations.components.embedders.bge._models import DenseComponent
+from haystack_integrations.components.embedders.bge._models import DenseComponent, DenseSettings
 
 _HINT = "; use BGEDocumentEmbedder to embed a list of Documents"
 
@@ -21,14 +26,19 @@ class BGETextEmbedder(DenseComponent):
         384
 
     Args:
-        model: Hub id ("BAAI/bge-small-en-v1.5"), catalogue name or local folder.
-        query_instruction: None for the model's own, "" for none, or any string.
-        normalize_embeddings: Whether vectors have length 1, as BGE's similarities suppose.
-        pooling: "cls" or "mean", for a folder that leaves it open.
-        max_length: See `bge_onnx.Embedder`, as for `precision`, `threads`, `providers`, `token_budget`, `cache_dir`,
-            `sources` and `truncate`.
-        progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
+        model: Hub id ("BAAI/bge-small-en-v1.5"), catalogue name or local folder. A model of your own gets a name by
+            `bge_onnx.add_model`.
+        **parameters: See `bge_onnx.settings.OpenSettings`. Two have the names of Haystack's own embedders:
+            `normalize_embeddings` for `normalize` and `progress_bar` for `show_progress`.
+
+    Raises:
+        BGEError: There is no such parameter, or a value cannot work.
     """
+
+    @takes(DenseSettings, renamed=EMBEDDER_NAMES)
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_EMBEDDER, **parameters: Unpack[DenseSettings]) -> None:
+        """Keep the parameters; `warm_up` or the first run opens the model."""
+        self._set(model, parameters, DenseSettings)
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, list[float]]:
@@ -41,15 +51,15 @@ class BGETextEmbedder(DenseComponent):
             `embedding`: the vector, for an embedding retriever.
 
         Raises:
-            InputTypeError: `text` is no str.
+            InputTypeError: `text` is not a str.
             TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         check_text(text, component=type(self).__name__, hint=_HINT)
-        return {"embedding": self._held.get(self._open).embed_query(text).tolist()}
+        return {"embedding": self._opened.get(self._open).embed_query(text).tolist()}
 
     @component.output_types(embedding=list[float])
     async def run_async(self, text: str) -> dict[str, list[float]]:
         """`run` off the event loop."""
         check_text(text, component=type(self).__name__, hint=_HINT)
-        embedder = await self._held.aget(self._open)
+        embedder = await self._opened.aget(self._open)
         return {"embedding": (await embedder.aembed_query(text)).tolist()}

@@ -13,8 +13,8 @@ from haystack import Document, component, logging
 from bge_onnx import TokenSplitter
 from bge_onnx.errors import InputValueError
 from bge_onnx.types import Precision
-from haystack_integrations.common.bge._held import Held
 from haystack_integrations.common.bge._inputs import check_documents, document_texts
+from haystack_integrations.common.bge._on_demand import OnDemand
 
 _logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class BGEDocumentSplitter:
     cache_dir: str | os.PathLike[str] | None = None
     sources: Sequence[str] | None = None
     progress_bar: bool | None = None
-    _held: Held[TokenSplitter] = field(default_factory=Held, init=False)
+    _opened: OnDemand[TokenSplitter] = field(default_factory=OnDemand, init=False)
 
     def __post_init__(self) -> None:
         """Turn paths into what YAML can hold."""
@@ -72,19 +72,19 @@ class BGEDocumentSplitter:
         Raises:
             BGEError: The model is unknown, cannot read so many tokens, or no source delivers it.
         """
-        self._held.get(self._open)
+        self._opened.get(self._open)
 
     async def warm_up_async(self) -> None:
         """`warm_up` off the event loop."""
-        await self._held.aget(self._open)
+        await self._opened.aget(self._open)
 
     def close(self) -> None:
         """Let go of the tokenizer; the next run opens it again."""
-        self._held.drop()
+        self._opened.let_go()
 
     def token_length(self, text: str) -> int:
         """Tokens of a text without special tokens."""
-        return self._held.get(self._open).count_tokens([text], special_tokens=False)[0]
+        return self._opened.get(self._open).count_tokens([text], special_tokens=False)[0]
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
@@ -106,7 +106,7 @@ class BGEDocumentSplitter:
             if document.content is None:
                 msg = f"the document at position {position} has no text to split; its content is None"
                 raise InputValueError(msg)
-        splitter = self._held.get(self._open)
+        splitter = self._opened.get(self._open)
         return {"documents": [part for document in documents for part in self._parts(splitter, document)]}
 
     @component.output_types(documents=list[Document])

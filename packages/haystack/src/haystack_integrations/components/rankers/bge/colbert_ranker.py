@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Unpack
 
 from haystack import Document, component
 
-from bge_onnx.late_interaction import COLBERT, M3Reranker
+from bge_onnx.late_interaction import M3Reranker
+from bge_onnx.settings import DEFAULT_M3, M3Fields, M3Settings, forward, takes
 from bge_onnx.types import RankedPassage
-from haystack_integrations.common.bge._component import ModelComponent
-from haystack_integrations.common.bge._inputs import (
-    check_documents,
-    check_score_threshold,
-    check_text,
-    check_top_k,
-    document_texts,
-)
+from haystack_integrations.common.bge._component import RANKER_NAMES, ModelComponent
+from haystack_integrations.common.bge._inputs import check_documents, check_text, document_texts
+from haystack_integrations.components.rankers.bge._settings import ColBERTRankerSettings, check_run
 
 
 @component
-@dataclass(eq=False, repr=False)
-class BGEColBERTRanker(ModelComponent[M3Reranker]):
+class BGEColBERTRanker(M3Fields, ModelComponent[M3Reranker]):
     """Ranks documents with bge-m3 by late interaction, which reads each document once and alone.
 
     Example:
@@ -32,31 +29,23 @@ class BGEColBERTRanker(ModelComponent[M3Reranker]):
 
     Args:
         model: Hub id ("BAAI/bge-m3"), catalogue name or local folder of a model with ColBERT vectors.
-        weights: Of the dense, lexical and ColBERT score; the model's authors recommend (0.4, 0.2, 0.4) for all three.
-        top_k: The most documents to return; None for all.
-        score_threshold: The least score to return; None for all.
-        meta_fields_to_embed: Metadata that precede the content, in this order; missing ones are left out.
-        embedding_separator: What stands between metadata and content.
-        max_length: See `bge_onnx.M3Embedder`, as for `precision`, `threads`, `providers`, `token_budget`, `cache_dir`,
-            `sources` and `truncate`.
-        progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
+        **parameters: See `bge_onnx.settings.M3Settings`, and `weights`, `top_k`, `score_threshold`,
+            `meta_fields_to_embed` and `embedding_separator`; `progress_bar` stands for `show_progress`.
 
     Raises:
-        InputValueError: `top_k` is less than 1, or `score_threshold` no number.
+        BGEError: There is no such parameter, or a value cannot work.
     """
 
-    weights: Sequence[float] = COLBERT
-    top_k: int | None = 10
-    score_threshold: float | None = None
-    meta_fields_to_embed: list[str] | None = None
-    embedding_separator: str = "\n"
+    weights: list[float]
+    top_k: int | None
+    score_threshold: float | None
+    meta_fields_to_embed: list[str] | None
+    embedding_separator: str
 
-    def __post_init__(self) -> None:
-        """Turn paths and weights into what YAML can hold, and refuse numbers that cannot work."""
-        ModelComponent.__post_init__(self)  # `component` makes another class, of which super() does not know
-        self.weights = list(self.weights)
-        check_top_k(self.top_k)
-        check_score_threshold(self.score_threshold)
+    @takes(ColBERTRankerSettings, renamed=RANKER_NAMES)
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_M3, **parameters: Unpack[ColBERTRankerSettings]) -> None:
+        """Keep the parameters; `warm_up` or the first run opens the model."""
+        self._set(model, parameters, ColBERTRankerSettings)
 
     @component.output_types(documents=list[Document])
     def run(
@@ -78,12 +67,12 @@ class BGEColBERTRanker(ModelComponent[M3Reranker]):
             `documents`: copies with their new `score`, by falling relevance; equal ones keep their order.
 
         Raises:
-            InputTypeError: `query` is no str, or `documents` no list of Documents.
-            InputValueError: `top_k` is less than 1, or `score_threshold` no number.
+            InputTypeError: `query` is not a str, or `documents` not a list of Documents.
+            InputValueError: `top_k` is less than 1, or `score_threshold` is not a number.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         unique = self._unique(query, documents, top_k, score_threshold)
-        ranked = self._held.get(self._open).rank(
+        ranked = self._opened.get(self._open).rank(
             query,
             self._texts(unique),
             top_k=self.top_k if top_k is None else top_k,
@@ -103,8 +92,7 @@ class BGEColBERTRanker(ModelComponent[M3Reranker]):
         return await asyncio.to_thread(self.run, query, documents, top_k, score_threshold)
 
     def _unique(self, query: object, documents: list[Document], top_k: object, threshold: object) -> list[Document]:
-        check_top_k(top_k)
-        check_score_threshold(threshold)
+        check_run(top_k, threshold)
         check_text(query, component=type(self).__name__, hint=" for the query")
         check_documents(documents, component=type(self).__name__)
         return list({document.id: document for document in reversed(documents)}.values())[::-1]
@@ -113,8 +101,7 @@ class BGEColBERTRanker(ModelComponent[M3Reranker]):
         return document_texts(documents, meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator)
 
     def _open(self) -> M3Reranker:
-        dense, lexical, colbert = self.weights
-        return M3Reranker(self.model, weights=(dense, lexical, colbert), **self._engine_settings())
+        return M3Reranker(self.model, weights=self.weights, **forward(M3Settings, vars(self), renamed=self._renamed))
 
 
 def _scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Unpack
 
 from haystack import Document, component
 
 from bge_onnx import RankedPassage, Reranker
-from bge_onnx.types import PairTruncation
-from haystack_integrations.common.bge._component import ModelComponent
+from bge_onnx.settings import DEFAULT_RERANKER, RerankerFields, RerankerSettings, forward, takes
+from haystack_integrations.common.bge._component import RANKER_NAMES, ModelComponent
 from haystack_integrations.common.bge._inputs import (
     check_documents,
-    check_score_threshold,
     check_text,
-    check_top_k,
     document_texts,
 )
+from haystack_integrations.components.rankers.bge._settings import RankerSettings, check_run
 
 
 @component
-@dataclass(eq=False, repr=False, kw_only=True)
-class BGERanker(ModelComponent[Reranker]):
+class BGERanker(RerankerFields, ModelComponent[Reranker]):
     """Ranks documents with a BGE cross-encoder, by the scores that FlagEmbedding gives.
 
     Example:
@@ -33,34 +33,27 @@ class BGERanker(ModelComponent[Reranker]):
         'Paris is a city.'
 
     Args:
-        model: Hub id ("BAAI/bge-reranker-base"), catalogue name or local folder.
-        top_k: The most documents to return; None for all.
-        scale_score: Whether scores are from 0 to 1, the sigmoid of the model's logit, or the logits themselves. The
-            order is the same.
-        score_threshold: The least score to return, on the scale that `scale_score` chooses; None for all.
-        meta_fields_to_embed: Metadata that precede the content, in this order; missing ones are left out.
-        embedding_separator: What stands between metadata and content.
-        max_length: The longest pair in tokens; None for 512, or the model's limit if that is less.
-        truncation: "only_second" or "longest_first"; see `bge_onnx.Reranker`, as for `precision`, `threads`,
-            `providers`, `token_budget`, `cache_dir`, `sources` and `truncate`.
-        progress_bar: True for a progress bar at every run; None for one only while weights are fetched.
+        model: Hub id ("BAAI/bge-reranker-base"), catalogue name or local folder. A model of your own gets a name by
+            `bge_onnx.add_model`.
+        **parameters: See `bge_onnx.settings.RerankerSettings`, and `top_k`, `scale_score`, `score_threshold`,
+            `meta_fields_to_embed` and `embedding_separator`; `progress_bar` stands for `show_progress`.
 
     Raises:
-        InputValueError: `top_k` is less than 1, or `score_threshold` no number.
+        BGEError: There is no such parameter, or a value cannot work.
     """
 
-    top_k: int | None = 10
-    scale_score: bool = True
-    score_threshold: float | None = None
-    meta_fields_to_embed: list[str] | None = None
-    embedding_separator: str = "\n"
-    truncation: PairTruncation = "only_second"
+    _renamed: ClassVar[Mapping[str, str]] = RANKER_NAMES
 
-    def __post_init__(self) -> None:
-        """Turn paths into what YAML can hold, and refuse numbers that cannot work."""
-        ModelComponent.__post_init__(self)  # `component` makes another class, of which super() does not know
-        check_top_k(self.top_k)
-        check_score_threshold(self.score_threshold)
+    top_k: int | None
+    scale_score: bool
+    score_threshold: float | None
+    meta_fields_to_embed: list[str] | None
+    embedding_separator: str
+
+    @takes(RankerSettings, renamed=RANKER_NAMES)
+    def __init__(self, model: str | os.PathLike[str] = DEFAULT_RERANKER, **parameters: Unpack[RankerSettings]) -> None:
+        """Keep the parameters; `warm_up` or the first run opens the model."""
+        self._set(model, parameters, RankerSettings)
 
     @component.output_types(documents=list[Document])
     def run(
@@ -85,12 +78,13 @@ class BGERanker(ModelComponent[Reranker]):
             `truncate="window"`, `meta["relevance_span"]` says which part of a long document that is the score of.
 
         Raises:
-            InputTypeError: `query` is no str, or `documents` no list of Documents.
-            InputValueError: `top_k` is less than 1, or `score_threshold` no number.
+            InputTypeError: `query` is not a str, or `documents` not a list of Documents.
+            InputValueError: `top_k` is less than 1, or `score_threshold` is not a number.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
         """
-        texts = self._texts(query, documents, top_k, score_threshold)
-        ranking = self._held.get(self._open).rank(query, texts)
+        check_run(top_k, score_threshold, scale_score)
+        texts = self._texts(query, documents)
+        ranking = self._opened.get(self._open).rank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
     @component.output_types(documents=list[Document])
@@ -103,17 +97,14 @@ class BGERanker(ModelComponent[Reranker]):
         score_threshold: float | None = None,
     ) -> dict[str, list[Document]]:
         """`run` off the event loop."""
-        texts = self._texts(query, documents, top_k, score_threshold)
-        reranker = await self._held.aget(self._open)
+        check_run(top_k, score_threshold, scale_score)
+        texts = self._texts(query, documents)
+        reranker = await self._opened.aget(self._open)
         ranking = await reranker.arank(query, texts)
         return {"documents": self._selected(documents, ranking, top_k, scale_score, score_threshold)}
 
-    def _texts(
-        self, query: object, documents: Sequence[Document], top_k: int | None, score_threshold: float | None
-    ) -> list[str]:
-        """What the model reads, once everything that was passed is fit for work."""
-        check_top_k(top_k)
-        check_score_threshold(score_threshold)
+    def _texts(self, query: object, documents: Sequence[Document]) -> list[str]:
+        """What the model reads, once it is known to be text."""
         check_text(query, component=type(self).__name__, hint=" for the query")
         check_documents(documents, component=type(self).__name__)
         return document_texts(documents, meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator)
@@ -141,4 +132,4 @@ class BGERanker(ModelComponent[Reranker]):
         return list(best.values())
 
     def _open(self) -> Reranker:
-        return Reranker(self.model, truncation=self.truncation, **self._engine_settings())
+        return Reranker(self.model, **forward(RerankerSettings, vars(self), renamed=self._renamed))

@@ -10,10 +10,10 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Held(Generic[T]):
-    """Holds nothing or one open model, whichever threads ask for it.
+class OnDemand(Generic[T]):
+    """Nothing yet or one open model, whichever threads ask for it.
 
-    Copies hold the same model; a pickle holds none, so that it is opened anew where the pickle is loaded.
+    Copies share the open model; a pickle holds none, so that it is opened anew where the pickle is loaded.
     """
 
     def __init__(self, model: T | None = None) -> None:
@@ -33,13 +33,13 @@ class Held(Generic[T]):
         model = self._model
         return await asyncio.to_thread(self.get, open_model) if model is None else model
 
-    def drop(self) -> None:
+    def let_go(self) -> None:
         """Hold nothing any more; whoever uses the model at this moment can finish."""
         with self._lock:
             self._model = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Held[T]:
-        return Held(self._model)
+    def __deepcopy__(self, memo: dict[int, Any]) -> OnDemand[T]:
+        return OnDemand(self._model)
 
-    def __reduce__(self) -> tuple[type[Held[T]], tuple[()]]:
+    def __reduce__(self) -> tuple[type[OnDemand[T]], tuple[()]]:
         return type(self), ()
