@@ -125,5 +125,5 @@ def test_every_constructor_refuses_what_cannot_work_with_the_cores_error(
 
 @pytest.mark.parametrize("wrong", [None, 3, b"a-model"])
 def test_every_constructor_refuses_what_is_no_model(kind: Any, wrong: object) -> None:
-    with pytest.raises(InputTypeError, match="^model(_name)? must be "):
+    with pytest.raises(InputTypeError, match=r"^model(_name)? must be "):
         kind(wrong)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bge_onnx import list_models
+from bge_onnx import Embedder, list_models
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,21 +81,32 @@ def test_architecture_names_every_module_of_the_core() -> None:
     picture = README[README.index("## Architecture") : README.index("## Catalogue")]
     named = set(re.findall(r"\b_?\w+(?:\.py|/)", picture))
     core = ROOT / "packages" / "core" / "src" / "bge_onnx"
-    supporting = {
-        "_errors.py",
-        "_cpu.py",
-        "_options.py",
-        "_truncation.py",
-        "_progress.py",
-        "_memory.py",
-        "_open.py",
-        "_torch_file.py",
-    }
+    supporting = {"_open.py", "__main__.py"}
 
     for path in core.iterdir():
         name = f"{path.name}/" if path.is_dir() else path.name
         if path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__"):
             assert name in named | supporting | {"__init__.py"}, f"{name} is missing from the README's picture"
+
+
+@pytest.mark.weights
+@pytest.mark.usefixtures("small_en")
+def test_a_server_and_a_corpus_at_the_same_time() -> None:
+    (program,) = [program for program in _programs(README) if "async def serve" in program]
+    names: dict[str, object] = {}
+    exec(compile(program, "README.md", "exec"), names)  # noqa: S102  the README's own program
+
+
+def test_a_repository_of_ones_own(tiny_embedder: Path, tmp_path: Path) -> None:
+    (program,) = [program for program in _programs(README) if "class Shelf" in program]
+    shutil.copytree(tiny_embedder, tmp_path / "shelf" / "acme" / "bge-legal")
+    here = program.replace("/srv/models", str(tmp_path / "shelf")).replace(
+        'sources=["cache"', f'cache_dir={str(tmp_path / "cache")!r}, sources=["cache"'
+    )
+    names: dict[str, Any] = {}
+    exec(compile(here.replace("\nEmbedder(", "\nopened = Embedder("), "README.md", "exec"), names)  # noqa: S102
+    expected = Embedder(tiny_embedder).embed_query("a")
+    assert abs(names["opened"].embed_query("a") - expected).max() < 1e-6
 
 
 def _cells(line: str) -> list[str]:

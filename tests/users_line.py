@@ -15,7 +15,7 @@ def assert_warns_at_the_call(call: Callable[[], object]) -> None:
     """Makes a call that stands on one line, and looks for the warning there."""
     with pytest.warns(TruncationWarning) as caught:
         call()
-    place = (Path(call.__code__.co_filename), call.__code__.co_firstlineno)  # type: ignore[attr-defined]  # a lambda
+    place = (Path(call.__code__.co_filename), call.__code__.co_firstlineno)
     assert [(Path(one.filename), one.lineno) for one in caught] == [place]
 
 

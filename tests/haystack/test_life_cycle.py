@@ -88,7 +88,7 @@ def test_sixteen_threads_open_one_model_and_agree(
     component = case.make(request)
     start = threading.Barrier(16)
 
-    def run(_: int) -> object:
+    def run(_: int) -> list[Any]:
         start.wait()
         return [component.run(**case.inputs) for _ in range(5)]
 

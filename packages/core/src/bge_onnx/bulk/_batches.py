@@ -120,8 +120,8 @@ class RerankBatches:
         model: Hub id, catalogue name, local folder, or `ModelSpec`.
         query: The column of queries.
         passage: The column of passages.
-        into: The new column: the model's raw logit, float32, which decides the order. `bge_onnx.scores.sigmoid` makes a score
-            from 0 to 1 of it.
+        into: The new column: the model's raw logit, float32, which decides the order. `bge_onnx.scores.sigmoid` makes a
+            score from 0 to 1 of it.
         nulls: "error" refuses a batch with a null, "keep" answers it with a null.
         **settings: See `bge_onnx.Reranker`. `threads` defaults to the CPUs that the engine grants.
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bge_onnx._model import Model
 
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=Model[Any])
 
 # An embedder and a reranker at two settings each; a job has one or two.
 MOST = 4
@@ -25,10 +25,10 @@ class _Held:
     """Open models by what they were opened with, the latest used last."""
 
     def __init__(self) -> None:
-        self._models: OrderedDict[bytes, Model] = OrderedDict()
+        self._models: OrderedDict[bytes, Model[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: bytes, opening: Callable[[], Model]) -> Model:
+    def get(self, key: bytes, opening: Callable[[], Model[Any]]) -> Model[Any]:
         with self._lock:
             model = self._models.pop(key, None) or opening()
             self._models[key] = model

@@ -12,6 +12,7 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from bge_onnx import Embedder, ModelSpec
+from bge_onnx._repository.sources import SourceLike
 from bge_onnx.evaluation.recipes import Recipe
 from bge_onnx.settings import EngineSettings
 from bge_onnx.types import FloatArray, Pooling, Precision
@@ -120,7 +121,7 @@ class Trials:
         self._stack.close()
 
 
-def _at_hand(settings: EngineSettings) -> list[str]:
+def _at_hand(settings: EngineSettings) -> list[SourceLike]:
     """The cache and the folders among the sources."""
     sources = settings.get("sources") or ()
     return ["cache", *(source for source in sources if source not in ("cache", "hub", "maven"))]
