@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 LOWEST ?= .venv-lowest
 SCALE ?= .venv-scale
+STORES ?= .venv-stores
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
@@ -15,7 +16,7 @@ RUFF_PATHS := packages tests examples benchmarks
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-scale test-lowest lint format bench eval golden wheels develop lock clean
+.PHONY: help demo test test-scale test-stores test-lowest lint format bench eval golden wheels develop lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -33,6 +34,9 @@ test-scale: $(SCALE)/wheels ## Spark, Ray and other engines, in an environment o
 	@command -v java >/dev/null || [ -x "$$JAVA_HOME/bin/java" ] \
 		|| echo "note: no java, so the Spark tests are skipped: apt-get install openjdk-17-jre-headless" >&2
 	env -u PYTHONPATH $(SCALE)/bin/pytest tests/scale $(ARGS)
+
+test-stores: $(STORES)/wheels ## clients of vector stores, in an environment of their own; a Qdrant server if QDRANT_URL names one
+	env -u PYTHONPATH $(STORES)/bin/pytest tests/stores $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -131,4 +135,19 @@ $(LOWEST)/wheels: $(LOWEST)/uv pyproject.toml
 	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --resolution lowest-direct --extra qdrant --extra bulk --group test --find-links dist \
 		$(PYPROJECTS:%=-r %)
 	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --no-index --no-deps --reinstall dist/*.whl
+	@touch $@
+
+$(STORES)/deps: constraints.txt packages/core/pyproject.toml
+	$(call make_venv,$(STORES),hatchling)
+	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		'./packages/core[qdrant]' pytest pytest-asyncio
+	@for client in 'pymilvus milvus-lite' pgvector elasticsearch opensearch-py; do \
+		$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install $$client \
+			|| echo "note: $$client cannot be installed, so its tests are skipped" >&2; \
+	done
+	@touch $@
+
+$(STORES)/wheels: $(STORES)/deps dist/.built
+	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
+		dist/bge_onnx-*.whl
 	@touch $@
