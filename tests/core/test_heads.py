@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bge_onnx import RankedPassage
 from bge_onnx._heads.lexical import (
     LexicalWeights,
-    Linear,
+    Projection,
     colbert_score,
     colbert_vectors,
     dense_score,
@@ -129,7 +129,7 @@ def test_lexical_weights_cannot_be_changed_in_place() -> None:
 
 
 def test_a_linear_layer_is_the_sum_of_products_plus_bias() -> None:
-    layer = Linear(np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([10, 20, 30], np.float32))
+    layer = Projection(np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([10, 20, 30], np.float32))
     assert layer(np.array([[1, 1], [0, 1]], np.float32)).tolist() == [[13, 27, 41], [12, 24, 36]]
 
 

@@ -67,7 +67,7 @@ _CONTENT = WeightsSpec(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
+class ReadyGraph:
     """A graph on disk that is ready to be opened.
 
     Attributes:
@@ -91,7 +91,7 @@ def prepare_graph(
     precision: Precision,
     cache_dir: Path | None,
     on_cpu: bool,
-) -> Graph:
+) -> ReadyGraph:
     """The graph to open: prepared where that is possible, else as published; of a checkpoint, always prepared.
 
     Args:
@@ -116,7 +116,7 @@ def prepare_graph(
         raise InputValueError(msg)
     published = None
     if checkpoint is None:
-        published = Graph(path=files.paths["model"], outputs=_OUTPUTS[answer], note=f"as published, {precision}")
+        published = ReadyGraph(path=files.paths["model"], outputs=_OUTPUTS[answer], note=f"as published, {precision}")
         if not on_cpu or precision in ("fp16", "int8-dynamic"):
             return published
     request = _Request(files, checkpoint, answer, precision, on_cpu)
@@ -136,7 +136,7 @@ def prepare_graph(
         return published
 
 
-def _prepared(request: _Request, places: Sequence[Path]) -> Graph:
+def _prepared(request: _Request, places: Sequence[Path]) -> ReadyGraph:
     """The graph from the first place that has it, or in which it can be made."""
     refusal: OSError = FileNotFoundError("no home folder is known to keep it in")
     for place in places:
@@ -191,7 +191,7 @@ class _Request:
         return str(self.files.paths["model"])
 
 
-def _open(entry: Entry, request: _Request) -> Graph | None:
+def _open(entry: Entry, request: _Request) -> ReadyGraph | None:
     try:
         found = entry.read(_CONTENT)
     except DamagedEntryError as error:
@@ -204,10 +204,10 @@ def _open(entry: Entry, request: _Request) -> Graph | None:
     outputs = _OUTPUTS[request.answer]
     if request.answer == "vector":
         outputs = (*outputs, _VECTOR)
-    return Graph(path=entry.folder / _MODEL, outputs=outputs, note=origin.label, prepared=request.on_cpu)
+    return ReadyGraph(path=entry.folder / _MODEL, outputs=outputs, note=origin.label, prepared=request.on_cpu)
 
 
-def _make(entry: Entry, request: _Request) -> Graph:
+def _make(entry: Entry, request: _Request) -> ReadyGraph:
     with entry.locked():
         made = _open(entry, request)  # somebody else may have been faster while this process waited
         if made is not None:

@@ -61,13 +61,13 @@ def difference(expected: list[Array], found: list[Array], encoder: Encoder) -> t
         The largest absolute difference of a component, in units of its row's length where that is above 1: vectors are
         used at length 1, logits as they are. And the norm of all differences over the norm of all expected components.
     """
-    pairs = [_real(e, f, feed) for e, f, feed in zip(expected, found, trial_feeds(encoder), strict=True)]
+    pairs = [_unpadded(e, f, feed) for e, f, feed in zip(expected, found, trial_feeds(encoder), strict=True)]
     wanted, got = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
     gap, unit = np.abs(wanted - got), np.linalg.norm(wanted, axis=1, keepdims=True).clip(min=1)
     return float((gap / unit).max()), float(np.linalg.norm(gap) / np.linalg.norm(wanted))
 
 
-def _real(expected: Array, found: Array, feed: Feed) -> tuple[Array, Array]:
+def _unpadded(expected: Array, found: Array, feed: Feed) -> tuple[Array, Array]:
     if expected.ndim < 3:
         return expected, found
     real = feed["attention_mask"].astype(bool)

@@ -120,7 +120,7 @@ class M3Scores:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Linear:
+class Projection:
     """A linear layer: `x @ weight.T + bias`.
 
     Attributes:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import FileRole
 from bge_onnx._checkpoint.files import read_tensors
-from bge_onnx._heads.lexical import IntArray, LexicalWeights, Linear, M3Vectors, colbert_vectors, lexical_weights
+from bge_onnx._heads.lexical import IntArray, LexicalWeights, M3Vectors, Projection, colbert_vectors, lexical_weights
 from bge_onnx._heads.vectors import FloatArray, Outputs, finite, mean, pool, unit
 from bge_onnx._runtime.session import M3_OUTPUTS
 from bge_onnx._text.tokens import Tokens
@@ -39,8 +39,8 @@ class Heads(Protocol):
 class TokenHeads:
     """The heads as two linear layers over token outputs."""
 
-    sparse: Linear
-    multi: Linear
+    sparse: Projection
+    multi: Projection
 
     def dense(self, outputs: Outputs, lengths: IntArray) -> FloatArray:
         """See `Heads`."""
@@ -166,7 +166,7 @@ def open_heads(name: str, outputs: list[str], paths: Mapping[FileRole, Path], *,
     )
 
 
-def _linear(path: Path, *, rows: int | None, columns: int) -> Linear:
+def _linear(path: Path, *, rows: int | None, columns: int) -> Projection:
     tensors = read_tensors(path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     rows = rows or next(iter(shapes.get("bias", ())), 0)
@@ -174,7 +174,7 @@ def _linear(path: Path, *, rows: int | None, columns: int) -> Linear:
         held = ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "no tensors"
         msg = f"{path} holds {held}, not one linear layer over {columns} inputs; replace it by the model's own file"
         raise UnsuitableModelError(msg)
-    return Linear(tensors["weight"].read(), tensors["bias"].read())
+    return Projection(tensors["weight"].read(), tensors["bias"].read())
 
 
 def _only(outputs: Outputs) -> FloatArray:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from bge_onnx._cache.digest import sha256_of
-from bge_onnx._cache.real import real_files
+from bge_onnx._cache.links import real_files
 from bge_onnx._catalogue.entries import checked, is_hub_id, is_revision
 from bge_onnx._catalogue.folder import read_statement
 from bge_onnx._catalogue.identity import Identity, agrees, identify

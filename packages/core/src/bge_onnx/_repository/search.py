@@ -8,9 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bge_onnx._cache.entries import DamagedEntryError, Entry
+from bge_onnx._cache.links import real_files
 from bge_onnx._cache.listings import remember_listing
 from bge_onnx._cache.place import default_cache_dir
-from bge_onnx._cache.real import real_files
+from bge_onnx._repository.download_bar import download_bar
 from bge_onnx._repository.errors import SourceError, brief
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.folder import Folder, files_of
@@ -20,7 +21,6 @@ from bge_onnx._repository.hub_cache import stated_digest_problem
 from bge_onnx._repository.hub_snapshots import from_hub_cache
 from bge_onnx._repository.maven import Maven
 from bge_onnx._repository.others import refuse_other_model
-from bge_onnx._repository.progress import progress
 from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
 from bge_onnx._repository.request import Request
 from bge_onnx._repository.sources import Source, offline, word_of
@@ -120,7 +120,7 @@ class Search:
             held = from_hub_cache(request, self._cache)
             if held is not None:
                 return real_files(held, self._given)
-        with progress(f"{request.name} {request.precision}", None, self._show) as bar:
+        with download_bar(f"{request.name} {request.precision}", None, self._show) as bar:
             hub = Hub(cache=self.notes, advance=bar)
             try:
                 listing = hub.list_files(weights.repository, weights.revision)
@@ -172,7 +172,7 @@ class Search:
     ) -> ModelFiles:
         if (held := self._held(entry, request, word)) is not None:
             return held  # another process has stored it meanwhile
-        with progress(f"{request.name} {request.precision}", None, self._show) as bar:
+        with download_bar(f"{request.name} {request.precision}", None, self._show) as bar:
             label = fill(entry, repository, word, request, label=label, advance=bar)
         try:
             files = stored(entry, request, None)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from bge_onnx._cache.digest import sha256_of
 from bge_onnx._cache.entries import DamagedEntryError, Entry, Origin, StoredFile
-from bge_onnx._cache.real import link_or_copy
+from bge_onnx._cache.links import link_or_copy
 from bge_onnx._catalogue.spec import FileRole, FileSpec
 from bge_onnx._repository.choice import HEADS, Choice, form_of
 from bge_onnx._repository.errors import SourceError

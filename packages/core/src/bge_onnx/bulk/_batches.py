@@ -12,8 +12,8 @@ from bge_onnx.bulk._columns import Column, Numbers, SparseVectors, Vectors
 from bge_onnx.bulk._encoding import Role, check_role, encode_together, open_for_bulk
 from bge_onnx.bulk._frames import Batch, column_of, with_columns
 from bge_onnx.bulk._granted import granted_cpus
-from bge_onnx.bulk._held import held
 from bge_onnx.bulk._missing import Nulls, check_nulls, find_missing
+from bge_onnx.bulk._open_models import held
 from bge_onnx.embedder import Embedder
 from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.reranker import Reranker

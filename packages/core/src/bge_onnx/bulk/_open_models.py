@@ -21,7 +21,7 @@ M = TypeVar("M", bound=Model[Any])
 MOST = 4
 
 
-class _Held:
+class _OpenModels:
     """Open models by what they were opened with, the latest used last."""
 
     def __init__(self) -> None:
@@ -40,10 +40,10 @@ class _Held:
         self._lock = threading.Lock()
 
 
-_held = _Held()
+_open_models = _OpenModels()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_held.renew_lock)
+    os.register_at_fork(after_in_child=_open_models.renew_lock)
 
 
 def held(settings: tuple[Any, ...], opening: Callable[[], M]) -> M:
@@ -53,4 +53,4 @@ def held(settings: tuple[Any, ...], opening: Callable[[], M]) -> M:
         settings: All that decides which model it is; anything that can be pickled.
         opening: Opens it.
     """
-    return _held.get(pickle.dumps(settings), opening)  # type: ignore[return-value]  # what these settings opened is of that kind
+    return _open_models.get(pickle.dumps(settings), opening)  # type: ignore[return-value]  # what these settings opened is of that kind

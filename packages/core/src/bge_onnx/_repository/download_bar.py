@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress"]
+__all__ = ["download_bar"]
 
 
 @contextmanager
-def progress(label: str, total: int | None, show: bool | None) -> Iterator[Callable[[int], object]]:
+def download_bar(label: str, total: int | None, show: bool | None) -> Iterator[Callable[[int], object]]:
     """Yield a function that is told the number of bytes that arrived; None shows a bar if stderr is a terminal."""
     if not (show if show is not None else sys.stderr is not None and sys.stderr.isatty()):
         yield lambda _: None
