@@ -91,8 +91,9 @@ def test_architecture_names_every_module_of_the_core() -> None:
 
 @pytest.mark.weights
 @pytest.mark.usefixtures("small_en")
-def test_a_server_and_a_corpus_at_the_same_time() -> None:
-    (program,) = [program for program in _programs(README) if "async def serve" in program]
+@pytest.mark.parametrize("part", ["async def serve", "TokenSplitter("])
+def test_programs_on_servers_and_on_long_texts_run(part: str) -> None:
+    (program,) = [program for program in _programs(README) if part in program]
     names: dict[str, object] = {}
     exec(compile(program, "README.md", "exec"), names)  # noqa: S102  the README's own program
 
