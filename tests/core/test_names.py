@@ -8,10 +8,13 @@ import pytest
 
 import bge_onnx
 
-OLD = """AmbiguousModelError ClosedError EmbedderSettings EngineSettings FileSpec FloatArray InferenceError InputTypeError
-    InputValueError M3Output M3Scores M3Vectors MavenArtifact ModelOutputError PairTruncation Pooling Precision Provider
-    ProviderError TOKEN_BUDGET TextTooLongError Truncate UnknownModelError UnsuitableModelError WeightsError WeightsSpec
-    as_lists colbert_score dense_score lexical_score sigmoid weighted_score""".split()
+OLD = """
+    AmbiguousModelError ClosedError EmbedderSettings EngineSettings FileSpec FloatArray InferenceError
+    InputTypeError InputValueError M3Output M3Scores M3Vectors MavenArtifact ModelOutputError PairTruncation
+    Pooling Precision Provider ProviderError TOKEN_BUDGET TextTooLongError Truncate UnknownModelError
+    UnsuitableModelError WeightsError WeightsSpec as_lists colbert_score dense_score lexical_score sigmoid
+    weighted_score
+""".split()
 
 
 @pytest.mark.parametrize("name", OLD)
