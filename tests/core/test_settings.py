@@ -19,8 +19,8 @@ from bge_onnx.settings import EmbedderSettings, M3Settings, RerankerSettings, se
     [
         ("precision", "fp8", "'fp32'.*'int8-dynamic', got 'fp8'"),
         ("precision", None, "got None"),
-        ("truncate", True, "'warn', 'error', 'silent', got True"),
-        ("truncate", "never", "'warn', 'error', 'silent', got 'never'"),
+        ("truncate", True, "'warn', 'error', 'silent', 'window', got True"),
+        ("truncate", "never", "'warn', 'error', 'silent', 'window', got 'never'"),
         ("max_length", 0, "at least 1.*got 0"),
         ("max_length", 512.0, "got 512.0"),
         ("max_length", True, "got True"),
@@ -101,9 +101,13 @@ def test_signature_and_help_show_every_setting_with_its_default(noun: Any, kind:
 
 
 def test_the_representation_shows_what_differs_from_the_defaults(tiny_embedder: Path, tiny_reranker: Path) -> None:
-    assert repr(Embedder(tiny_embedder)) == f"Embedder({Embedder(tiny_embedder).spec.name!r})"
+    plain = repr(Embedder(tiny_embedder))
+    assert plain == "Embedder('embedder')  # pooling by folder, query_instruction by folder, max_tokens by folder"
     shown = repr(Embedder(tiny_embedder, query_instruction="q: ", max_length=64, normalize=False))
-    assert shown.endswith(", max_length=64, query_instruction='q: ', normalize=False)")
+    assert shown == (
+        "Embedder('embedder', max_length=64, query_instruction='q: ', normalize=False)"
+        "  # pooling by folder, max_tokens by folder"
+    )
     assert "truncation='longest_first'" in repr(Reranker(tiny_reranker, truncation="longest_first"))
 
 

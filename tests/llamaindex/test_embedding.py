@@ -136,7 +136,7 @@ def test_the_cores_errors_come_through(tiny_reranker: Path, tmp_path: Path) -> N
     with pytest.raises(UnsuitableModelError, match="is a reranker"):
         BGEEmbedding(model_name=str(tiny_reranker))
     with pytest.raises(UnknownModelError):
-        BGEEmbedding(model_name="no/such-model")
+        BGEEmbedding(model_name="no-such-model")
     with pytest.raises(WeightsError):
         BGEEmbedding(model_name="BAAI/bge-small-en-v1.5", sources=["cache"], cache_dir=str(tmp_path))
 

@@ -139,12 +139,16 @@ def test_adapter_needs_no_other_adapter_nor_framework(adapter: str) -> None:
 def test_core_needs_neither_torch_nor_a_framework() -> None:
     needs = {canonicalize_name(need.name) for need in _requirements("bge-onnx") if need.marker is None}
     assert needs == {
+        "click",
         "filelock",
         "huggingface-hub",
         "numpy",
         "onnx",
         "onnxruntime",
         "platformdirs",
+        "protobuf",
+        "safetensors",
+        "threadpoolctl",
         "tokenizers",
         "tqdm",
     }

@@ -124,13 +124,20 @@ def resolve_model(
 def _one_snapshot(folder: Path) -> Path:
     """The model's folder itself, where a user names the folder that a hub cache keeps for it."""
     snapshots = folder / "snapshots"
-    if not folder.name.startswith("models--") or not is_folder(snapshots):
+    cached = is_folder(snapshots) or is_folder(folder / "blobs") or is_folder(folder / "refs")
+    if not folder.name.startswith("models--") or not cached:
         return folder
-    found = sorted(path for path in snapshots.iterdir() if is_folder(path))
-    if len(found) == 1:
-        return found[0]
+    found = sorted(path for path in snapshots.iterdir() if is_folder(path)) if is_folder(snapshots) else []
     if not found:
         raise UnknownModelError(f"{folder} holds no snapshot of its model; download it again, or pass its name")
+    try:
+        main = snapshots / (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        main = snapshots
+    if main in found:
+        return main
+    if len(found) == 1:
+        return found[0]
     shown = ", ".join(path.name for path in found[:4])
     raise UnknownModelError(f"{folder} holds {len(found)} snapshots; pass one of them: {snapshots} / {shown}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from bge_onnx._catalogue.spec import ModelSpec
 from bge_onnx._heads.vectors import RankedPassage, check_threshold, rank_passages
-from bge_onnx._text.checks import check_pairs, check_text, check_texts, check_whole
+from bge_onnx._runtime.windowed import WindowVectors
+from bge_onnx._text.checks import check_iterable, check_pairs, check_text, check_texts, check_whole
+from bge_onnx._text.windows import Window
 from bge_onnx.errors import ClosedError, InputValueError
 
 _IDEOGRAPHS = "\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
 _SPECIAL_TOKENS = 2
+_VOCABULARY = 30_522  # as many as BERT has
 _STEEPNESS = 5.0
 
 
@@ -58,6 +61,20 @@ class _FakeModel:
     def fingerprint(self) -> str:
         """Identity of the results: equal fingerprints mean equal answers to equal inputs."""
         return hashlib.sha256(repr(self._spec).encode()).hexdigest()
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many different ids `tokenize` gives."""
+        return _VOCABULARY
+
+    def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = True) -> list[int]:
+        """Counts words, single Chinese characters, and two special tokens for each text."""
+        special = _SPECIAL_TOKENS if special_tokens else 0
+        return [len(_words(text)) + special for text in check_texts(texts)]
+
+    def tokenize(self, text: str) -> list[int]:
+        """Returns one id for each word or Chinese character, the same for the same word."""
+        return [int.from_bytes(_digest(word)[:4], "little") % _VOCABULARY for word in _words(check_text(text))]
 
     def close(self) -> None:
         """Makes every later computation raise `ClosedError`; may be called again."""
@@ -129,12 +146,29 @@ class FakeEmbedder(_FakeModel):
         (vector,) = self.embed_queries([check_text(query, what="query")])
         return np.asarray(vector, np.float32)
 
-    def embed_stream(self, texts: Iterable[str]) -> Iterator[NDArray[np.float32]]:
+    def embed_stream(
+        self,
+        texts: Iterable[str],
+        *,
+        show_progress: bool | None = None,  # noqa: ARG002  there is nothing to wait for
+    ) -> Iterator[NDArray[np.float32]]:
         """Yields the vectors of passages in order, float32 (dimension,) each."""
-        if isinstance(texts, (str, bytes)):
-            check_texts(texts)
-        for position, text in enumerate(texts):
-            yield self._vectors(check_texts([text], first=position))[0]
+        checked = check_iterable(texts)
+        return (self._vectors(check_texts([text], first=position))[0] for position, text in enumerate(checked))
+
+    def embed_windows(
+        self, texts: Iterable[str], *, max_tokens: int | None = None, overlap: int = 0
+    ) -> list[WindowVectors]:
+        """Returns one window for each text, the whole text: a fake reads any length."""
+        check_whole(max_tokens, name="max_tokens", none="what the model reads")
+        check_whole(overlap, name="overlap", least=0)
+        checked = check_texts(texts)
+        tokens = self.count_tokens(checked, special_tokens=False)
+        windows = [Window(text, 0, len(text), count) for text, count in zip(checked, tokens, strict=True)]
+        return [
+            WindowVectors((window,), vector[None])
+            for window, vector in zip(windows, self._vectors(checked), strict=True)
+        ]
 
     async def aembed_documents(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Does what `embed_documents` does."""
@@ -148,10 +182,21 @@ class FakeEmbedder(_FakeModel):
         """Does what `embed_query` does."""
         return self.embed_query(query)
 
-    def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = True) -> list[int]:
-        """Counts words, single Chinese characters, and two special tokens for each text."""
-        special = _SPECIAL_TOKENS if special_tokens else 0
-        return [len(_words(text)) + special for text in check_texts(texts)]
+    async def aembed_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        show_progress: bool | None = None,  # noqa: ARG002  there is nothing to wait for
+    ) -> AsyncIterator[NDArray[np.float32]]:
+        """Does what `embed_stream` does, for asynchronous iterables too."""
+        if isinstance(texts, AsyncIterable):
+            position = 0
+            async for text in texts:
+                yield self._vectors(check_texts([text], first=position))[0]
+                position += 1
+            return
+        for vector in self.embed_stream(texts):
+            yield vector
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self._require_open()
@@ -223,9 +268,12 @@ class FakeReranker(_FakeModel):
 
 def _unit_vector(text: str, dimension: int) -> NDArray[np.float64]:
     # Lone surrogates are let through: a fake has no tokenizer that could stumble over them.
-    seed = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    vector = np.random.default_rng(np.frombuffer(seed, np.uint32)).standard_normal(dimension)
+    vector = np.random.default_rng(np.frombuffer(_digest(text), np.uint32)).standard_normal(dimension)
     return np.asarray(vector / np.linalg.norm(vector))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _words(text: str) -> list[str]:
