@@ -120,8 +120,8 @@ class AcceptingAnything(FakeEmbedder):
 
 
 class LosingStream(FakeEmbedder):
-    def embed_stream(self, texts: Iterable[str]) -> Iterator[Vectors]:
-        yield from list(super().embed_stream(texts))[:-1]
+    def embed_stream(self, texts: Iterable[str], *, show_progress: bool | None = None) -> Iterator[Vectors]:
+        yield from list(super().embed_stream(texts, show_progress=show_progress))[:-1]
 
 
 class SortingInPlace(FakeEmbedder):
