@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -27,6 +28,7 @@ from bge_onnx.errors import (
     WeightsError,
 )
 from bge_onnx.testing import write_tiny_model
+from tests.core.checkpoint_kit import HIDDEN, write_adapter, write_checkpoint, write_safetensors
 from tests.core.fake_hub import COMMIT, FakeHub, fake_hub
 from tests.core.weights_kit import WHOLE, files_of, find, hub_snapshot, isolate
 
@@ -338,3 +340,56 @@ def _safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
         end += len(content)
     text = json.dumps(header).encode()
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def test_a_pickled_model_of_the_hub_opens_the_commit_that_it_was_opened_from(hub: FakeHub, tiny_embedder: Path) -> None:
+    hub.publish("acme/bge-legal", files_of(tiny_embedder))
+    model = Embedder("acme/bge-legal", query_instruction="q: ")
+    twin = pickle.loads(pickle.dumps(model))
+    assert twin.fingerprint == model.fingerprint
+    assert twin.spec == model.spec
+    assert [weights.revision for weights in twin.spec.weights] == [COMMIT] or COMMIT in twin.source
+    assert (twin.embed_query("a") == model.embed_query("a")).all()
+
+
+def test_folders_that_read_one_vocabulary_otherwise_do_not_share_a_tokenizer(tmp_path: Path) -> None:
+    models = []
+    for name, lower in (("lower", True), ("cased", False)):
+        folder = write_tiny_model(tmp_path / name, layers=1)
+        vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+        words = sorted(vocabulary, key=vocabulary.get)
+        (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower, "model_max_length": 64}))
+        models.append(Embedder(folder))
+    lower_cased, cased = models
+    assert lower_cased.fingerprint != cased.fingerprint
+    assert lower_cased.tokenize("HELLO the") == lower_cased.tokenize("hello the")
+    assert cased.tokenize("HELLO the") != cased.tokenize("hello the")
+
+
+def test_an_adapter_keeps_the_dense_modules_of_its_base(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    base = write_checkpoint(tmp_path / "base")
+    rng = np.random.default_rng(3)
+    kinds = (("", "Transformer"), ("1_Pooling", "Pooling"), ("projection", "Dense"))
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds]
+    (base / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (base / "projection").mkdir()
+    (base / "projection" / "config.json").write_text(json.dumps({"in_features": HIDDEN, "out_features": 5}))
+
+    def project() -> None:
+        layer = {"linear.weight": rng.standard_normal((5, HIDDEN), np.float32)}
+        write_safetensors(base / "projection" / "model.safetensors", layer)
+
+    project()
+    name = "base_model.model.encoder.layer.0.attention.self.query"
+    pair = {f"{name}.lora_A.weight": np.zeros((4, HIDDEN), np.float32)}
+    pair[f"{name}.lora_B.weight"] = np.zeros((HIDDEN, 4), np.float32)
+    adapter = write_adapter(tmp_path / "adapter", pair)
+    first, over = Embedder(base), Embedder(adapter)
+    assert over.dimension == 5
+    np.testing.assert_allclose(over.embed_query("a cat"), first.embed_query("a cat"), rtol=0, atol=1e-6)
+    project()
+    assert Embedder(base).fingerprint != first.fingerprint
+    assert Embedder(adapter).fingerprint != over.fingerprint

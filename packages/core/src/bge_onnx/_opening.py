@@ -10,13 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from bge_onnx._cache.digest import combined, remembered_sha256
 from bge_onnx._cache.place import notes_place
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._catalogue.json_file import flag, read_object
 from bge_onnx._catalogue.modules import dense_modules
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task
 from bge_onnx._checkpoint.folder import CheckpointFiles
 from bge_onnx._checkpoint.located import read_located
-from bge_onnx._heads.dense import Dense, open_dense
+from bge_onnx._heads.dense import Dense, dense_weights, open_dense
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.locate import Located, locate, resolve_base
 from bge_onnx._runtime.device import Device
@@ -147,6 +149,9 @@ def open_model(
         cache_dir=_cache(settings),
         on_cpu=device.is_cpu,
     )
+    files, dense = (
+        _with_dense(files, checkpoint, notes_place(_cache(settings))) if spec.task == "embedding" else (files, ())
+    )
     stat = graph.path.stat()
     session = SessionSpec(
         path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
@@ -156,7 +161,7 @@ def open_model(
         limit=limit,
         token_budget=settings["token_budget"] or device.token_budget,
         tokenizer=_open_tokenizer(files, checkpoint),
-        dense=open_dense(dense_modules(files.folder)) if spec.task == "embedding" else (),
+        dense=dense,
         graph=graph.note,
         arithmetic=arithmetic(answer, precision),
         engine=engine(EngineSpec(session=session, device=device)),
@@ -212,9 +217,28 @@ def _read(found: Located, settings: EngineSettings) -> tuple[ModelFiles, Checkpo
         raise UnsuitableModelError(msg) from error
 
 
+def _with_dense(
+    files: ModelFiles, checkpoint: CheckpointFiles | None, notes: Path | None
+) -> tuple[ModelFiles, tuple[Dense, ...]]:
+    """The layers behind the pooling, those of an adapter's base where the adapter states no modules of its own."""
+    own = checkpoint is None or (files.folder / "modules.json").is_file()
+    modules = dense_modules(files.folder if own or checkpoint is None else checkpoint.folder)
+    if not modules:
+        return files, ()
+    layers = open_dense(modules)
+    read = [path for module in modules for path in (module.folder / "config.json", dense_weights(module.folder))]
+    digest = combined(remembered_sha256(path, notes) for path in read)
+    return replace(files, digests={**files.digests, "dense": digest}), layers
+
+
 def _open_tokenizer(files: ModelFiles, checkpoint: CheckpointFiles | None) -> TextTokenizer:
     rows = None if checkpoint is None else checkpoint.architecture.vocabulary
-    return open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"], rows=rows)
+    tokenizer = open_tokenizer(files.paths["tokenizer"], digest=files.digests["tokenizer"], rows=rows)
+    path = files.folder / "sentence_bert_config.json"
+    if flag(read_object(path), "do_lower_case") and tokenizer.ids("Aa") != tokenizer.ids("aa"):
+        msg = f"{path} says do_lower_case, and the tokenizer keeps capitals; remove the one or set it in the other"
+        raise UnsuitableModelError(msg)
+    return tokenizer
 
 
 def _limit(spec: ModelSpec, asked: int | None, default: int | None) -> int:

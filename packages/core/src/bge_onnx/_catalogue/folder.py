@@ -174,6 +174,11 @@ def _pooling(folder: Path) -> Pooling | None:
     if modes in (["cls_token"], ["cls"]):
         return "cls"
     if modes in (["mean_tokens"], ["mean"]):
+        if config.get("include_prompt") is False:
+            raise UnsuitableModelError(
+                f"{folder} leaves the prompt out of its mean (include_prompt in 1_Pooling/config.json), which is not "
+                "supported; pooling='mean' takes it in"
+            )
         return "mean"
     raise UnsuitableModelError(
         f"{folder} pools with {' + '.join(modes)}; only CLS and mean pooling are supported (pooling='cls' or 'mean' "
@@ -187,7 +192,8 @@ def _prompts(folder: Path) -> tuple[str | None, str | None]:
     prompts = read_object(path).get("prompts")
     if not isinstance(prompts, dict) or not any(prompts.values()):
         return None, None  # sentence-transformers writes empty prompts for every model: they say nothing
-    passage = "document" if "document" in prompts else "passage"
+    # sentence-transformers' encode_document takes the first of these that there is
+    passage = next((name for name in ("document", "passage", "corpus") if name in prompts), "document")
     return text(prompts, "query", path=path), text(prompts, passage, path=path)
 
 
@@ -195,7 +201,8 @@ def _max_tokens(folder: Path, config: Mapping[str, Any]) -> int | None:
     path = folder / "config.json"
     positions = whole(config, "max_position_embeddings", path=path, least=_SHORTEST)
     if positions is not None and text(config, "model_type", path=path) in _OFFSET_FAMILIES:
-        positions -= 2
+        padding = whole(config, "pad_token_id", path=path, least=0)
+        positions -= (1 if padding is None else padding) + 1
     stated = [positions]
     for name, key in (("tokenizer_config.json", "model_max_length"), ("sentence_bert_config.json", "max_seq_length")):
         stated.append(whole(read_object(folder / name), key, path=folder / name, least=_SHORTEST))

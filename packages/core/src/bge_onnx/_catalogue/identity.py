@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bge_onnx._catalogue.folder import Statement, adapter_base, read_statement
+from bge_onnx._catalogue.json_file import whole
 from bge_onnx._catalogue.names import KnownModel, last_part, named, own_name, spoken_of
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
 from bge_onnx.errors import AmbiguousModelError, UnsuitableModelError
@@ -15,7 +16,8 @@ from bge_onnx.errors import AmbiguousModelError, UnsuitableModelError
 __all__ = ["Identity", "agrees", "identify", "speaks_of"]
 
 _BERT_POSITIONS = 512
-_ENCODERS = frozenset({"bert", "xlm-roberta", "roberta"})
+_GRAPHS = ("onnx/model.onnx", "model.onnx")
+_ENCODERS = frozenset({"bert", "xlm-roberta"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,9 @@ def identify(
     hints: list[KnownModel | None] = [named(name, known)] if name is not None else [*spoken_of(folder, known)]
     base = adapter_base(folder)
     if base is not None:
-        said, origin = _over_its_base(folder, said, base, pooling, base_of)
-        hints.append(named(last_part(origin), known))
+        said, place = _over_its_base(folder, said, base, pooling, base_of)
+        hints.append(named(last_part(base[0]), known))
+        hints += spoken_of(place, known) if place is not None else []
     _refuse_family(folder, said, form)
     by_name = _first(hints, said)
     found = said.task or (by_name.spec.task if by_name is not None else task)
@@ -221,10 +224,10 @@ def _over_its_base(
     base: tuple[str, str | None],
     pooling: Pooling | None,
     base_of: Callable[[str, str | None, Path], Path] | None,
-) -> tuple[Statement, str]:
-    """An adapter's statement with what only its base says, and the base's name."""
+) -> tuple[Statement, Path | None]:
+    """An adapter's statement with what only its base says, and the base's folder."""
     if base_of is None:
-        return said, base[0]
+        return said, None
     place = base_of(base[0], base[1], folder)
     if place.resolve() == folder.resolve() or (place / "adapter_config.json").is_file():
         raise UnsuitableModelError(
@@ -233,10 +236,12 @@ def _over_its_base(
         )
     below = read_statement(place, pooling=pooling)
     limits = [limit for limit in (said.max_tokens, below.max_tokens) if limit is not None]
+    modular = (folder / "modules.json").is_file()  # then the base's modules do not count
+    width = whole(below.config, "hidden_size", path=place / "config.json") if modular else below.dimension
     merged = Statement(
         config=said.config or below.config,
         task=said.task or below.task,
-        dimension=said.dimension or below.dimension,
+        dimension=said.dimension or width,
         max_tokens=min(limits, default=None),
         pooling=said.pooling or below.pooling,
         query_instruction=said.query_instruction if said.query_instruction is not None else below.query_instruction,
@@ -245,9 +250,9 @@ def _over_its_base(
         else below.passage_instruction,
         heads=said.heads if len(said.heads) > 1 else below.heads,
         origin=said.origin or below.origin,
-        dense=said.dense or below.dense,
+        dense=said.dense or (below.dense and not modular),
     )
-    return merged, base[0]
+    return merged, place
 
 
 def _refuse_family(folder: Path, said: Statement, form: str) -> None:
@@ -261,6 +266,10 @@ def _refuse_family(folder: Path, said: Statement, form: str) -> None:
     elif said.config and family not in _ENCODERS:
         raise UnsuitableModelError(
             f"{folder}: model_type {family!r} is not supported; only {', '.join(sorted(_ENCODERS))} are"
+            + next(
+                (f"; pass file={name!r} to open the graph beside it" for name in _GRAPHS if (folder / name).is_file()),
+                "",
+            )
         )
 
 

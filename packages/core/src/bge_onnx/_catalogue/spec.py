@@ -10,7 +10,7 @@ Pooling: TypeAlias = Literal["cls", "mean"]
 Task: TypeAlias = Literal["embedding", "reranking"]
 Head: TypeAlias = Literal["dense", "lexical", "colbert", "logit"]
 FileRole: TypeAlias = Literal[
-    "model", "data", "tokenizer", "sparse_linear", "colbert_linear", "config", "facts", "base"
+    "model", "data", "tokenizer", "sparse_linear", "colbert_linear", "config", "facts", "base", "dense"
 ]
 
 

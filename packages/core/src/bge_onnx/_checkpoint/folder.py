@@ -101,7 +101,7 @@ def find_checkpoint(
     if file is None and is_file(folder / ADAPTER):
         return _adapted(folder, find_base)
     if file in (ADAPTER, *ADAPTER_WEIGHTS):
-        return _adapted(folder, find_base)
+        return _adapted(folder, find_base, None if file == ADAPTER else file)
     name = file or next((name for name in WEIGHTS if is_file(folder / name)), None)
     if name is None:
         return None
@@ -147,17 +147,17 @@ def _place(folder: Path, named: str) -> Path | None:
     """A folder that the adapter names: relative to its own first, else as it stands."""
     for place in (folder / named, Path(named)):
         try:
-            if place.is_dir():
-                return place
-        except OSError:
+            if (found := place.expanduser()).is_dir():
+                return found
+        except (OSError, RuntimeError):
             continue
     return None
 
 
-def _adapted(folder: Path, find_base: BaseFinder | None) -> CheckpointFiles:
+def _adapted(folder: Path, find_base: BaseFinder | None, file: str | None = None) -> CheckpointFiles:
     path = folder / ADAPTER
     adapter = AdapterConfig.of(read_object(path), path)
-    weights = next((folder / name for name in ADAPTER_WEIGHTS if is_file(folder / name)), None)
+    weights = next((folder / name for name in ([file] if file else ADAPTER_WEIGHTS) if is_file(folder / name)), None)
     if weights is None:
         raise WeightsError(f"{folder} has {ADAPTER} but no {ADAPTER_WEIGHTS[0]}; copy the adapter's weights there")
     base = base_folder(folder, find_base)

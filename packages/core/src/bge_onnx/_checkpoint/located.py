@@ -34,6 +34,10 @@ def read_located(
         WeightsError: A file is missing that another one names.
     """
     if files.form == "onnx":
+        vocabulary = files.paths["tokenizer"]
+        if vocabulary.name in VOCABULARIES:
+            whole = _digest(_tokenizer([files.folder], vocabulary), notes)
+            files = replace(files, digests={**files.digests, "tokenizer": whole})
         return files, None
     model = files.paths["model"]
     found = find_checkpoint(model.parent, file=model.name, find_base=find_base)

@@ -58,7 +58,7 @@ _DESCRIPTIONS = (
     "added_tokens.json",
     "unigram.json",
 )
-_MODULE = re.compile(r"\d+(_[A-Za-z]+)?/(config\.json|model\.safetensors|pytorch_model\.bin)")
+_MODULE = re.compile(r"\d+(_\w+)?/(config\.json|model\.safetensors|pytorch_model\.bin)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,11 @@ class Choice:
     heads: Mapping[FileRole, str]
     descriptions: tuple[str, ...]
     why: str = ""
+
+    @property
+    def needs_descriptions(self) -> bool:
+        """Whether the model cannot be read without the small files: a graph with a tokenizer.json can."""
+        return self.form != "onnx" or (self.tokenizer is not None and not self.tokenizer.endswith(".json"))
 
 
 def choose(
@@ -153,7 +158,9 @@ def _model(
     if named is not None:
         return named, ""
     if "adapter_config.json" in paths and precision == "fp32":
-        return _adapter(paths, place), ""
+        beside = any(path in CHECKPOINTS for path in paths)
+        why = "an adapter goes before the whole model beside it; file= chooses another" if beside else ""
+        return _adapter(paths, place), why
     graphs = [path for path in _graphs(paths) if format_by_name(path) == precision]
     stored = [path for path in CHECKPOINTS if path in paths] if precision == "fp32" else []
     if precision == "fp32" and trusted in graphs and trusted is not None:
@@ -197,7 +204,7 @@ def _lacking(paths: Collection[str], precision: Precision, place: str) -> str:
         form = format_by_name(path)
         if form is not None:
             held[form].append(path)
-    if precision != "fp32" and any(path in paths for path in CHECKPOINTS):
+    if precision != "fp32" and any(path in paths for path in (*CHECKPOINTS, *_ADAPTERS)):
         return f"{place} has no {precision} weights, but a checkpoint: pass precision='fp32' or 'int8'"
     others = [f"{name} ({', '.join(found)})" for name, found in held.items() if found]
     if others:

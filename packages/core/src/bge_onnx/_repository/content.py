@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,12 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._catalogue.names import KnownModel
+from bge_onnx._checkpoint.files import read_tensors
+from bge_onnx._checkpoint.mapped import contiguous
 from bge_onnx._repository.files import ModelFiles
+from bge_onnx._repository.index import shards
 from bge_onnx._repository.onnx_file import GraphError, look
+from bge_onnx.errors import BGEError
 
 __all__ = ["known_graphs", "recognise", "weights_fingerprint"]
 
 _FLOAT = 1
+_INDEX = ".index.json"
 _LARGEST_HEADER = 100_000_000
 _VOCABULARY = 10_000  # rows: more than a table of positions has
 # Heads that some files of the same weights have and others do not.
@@ -56,19 +62,29 @@ def weights_fingerprint(model: Path, widths: set[int]) -> str | None:
         32 hexadecimal digits; None where the file has no such matrix or is of another kind.
     """
     try:
-        if model.suffix == ".onnx":
-            spans = list(_onnx_spans(model, widths))
-        elif model.suffix == ".safetensors":
-            spans = list(_safetensors_spans(model, widths))
-        else:
-            return None
-    except (GraphError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        places = [model.parent / name for name in shards(model)] if model.name.endswith(_INDEX) else [model]
+        parts = sorted(part for place in places for part in _parts(place, widths))
+    except (BGEError, GraphError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32] if parts else None
+
+
+def _parts(file: Path, widths: set[int]) -> list[tuple[int, int, int]]:
+    read = {".onnx": _onnx_spans, ".safetensors": _safetensors_spans, ".bin": _torch_spans}.get(file.suffix)
+    spans = list(read(file, widths)) if read is not None else []
     if not spans:
-        return None
-    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        parts = sorted(_invariants(data, *span) for span in spans)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        return []
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return [_invariants(data, *span) for span in spans]
+
+
+def _torch_spans(model: Path, widths: set[int]) -> Iterator[tuple[int, int, int]]:
+    for name, tensor in read_tensors(model).items():
+        size = math.prod(tensor.shape) * 4
+        if tensor.kind != "F32" or tensor.strides != contiguous(tensor.shape):
+            continue
+        if not any(part in name for part in _NOT_THE_ENCODER) and _counts(tensor.shape, size, widths):
+            yield tensor.offset, size, tensor.shape[0]
 
 
 def _counts(shape: Sequence[int], size: int, widths: set[int]) -> bool:

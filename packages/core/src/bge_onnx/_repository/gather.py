@@ -29,7 +29,7 @@ def gather(request: Request, choice: Choice, get: Callable[[str], Path]) -> tupl
     Raises:
         SourceError: If a file does not come, or is no good.
     """
-    described = request.described or choice.form != "onnx"
+    described = request.described or choice.needs_descriptions
     small = [*choice.descriptions] if described else []
     small += [path for path in (choice.tokenizer, *choice.heads.values()) if path is not None and path not in small]
     folder: Path | None = None

@@ -83,7 +83,7 @@ def _known_by_name(request: Request, paths: list[str], *, exact: bool) -> bool:
 
 def _unfit(request: Request, snapshot: Path, choice: Choice, cache: Path) -> str | None:
     """Why the files of a choice are not to be used; None if they are all there and good."""
-    described = request.described or choice.form != "onnx"
+    described = request.described or choice.needs_descriptions
     wanted = [choice.model, choice.tokenizer, *choice.heads.values(), *(choice.descriptions if described else ())]
     for path in dict.fromkeys(path for path in wanted if path is not None):
         place = snapshot / path

@@ -20,6 +20,7 @@ from bge_onnx._catalogue.names import KnownModel, decoder, hub_cache_id, own_nam
 from bge_onnx._catalogue.registry import catalogue_entry, known_models, name_of, nearest, unknown
 from bge_onnx._catalogue.resolve import check_arguments, from_catalogue, place_of, settled
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task, WeightsSpec
+from bge_onnx._checkpoint.architecture import Architecture
 from bge_onnx._repository.base import resolve_base
 from bge_onnx._repository.choice import HEADS, head_role
 from bge_onnx._repository.content import known_graphs, recognise
@@ -177,7 +178,9 @@ class _Finder:
         identity = from_catalogue(spec, word)
         settled(identity, task=self.task)  # another task is refused before anything is fetched
         known = known_graphs(known_models())
-        files = self.search.run(Request(name=spec.name, weights=weights, file=self.file, trusted=known))
+        described = not weights.files  # as `_any` asks, which shares the cache's entry
+        request = Request(name=spec.name, weights=weights, file=self.file, trusted=known, described=described)
+        files = self.search.run(request)
         if word == "catalogue" and files.form != "onnx":
             identity = _within_limit(identity, files.folder)
         return self._located(identity, self._with_heads(files, spec), None)
@@ -186,6 +189,8 @@ class _Finder:
         if not spec.weights:
             return WeightsSpec(precision=self.precision, repository=spec.name, revision="main")
         found = next((weights for weights in spec.weights if weights.precision == self.precision), None)
+        if found is None and not any(weights.files for weights in spec.weights):
+            return replace(spec.weights[0], precision=self.precision)  # the repository is asked what it holds
         if found is None:
             held = ", ".join(weights.precision for weights in spec.weights)
             raise WeightsError(
@@ -210,13 +215,17 @@ class _Finder:
         except WeightsError as error:
             near = nearest(name)
             raise WeightsError(f"{error}" + (f" (the catalogue has {near})" if near else "")) from error
-        return self._located(self._identity(files, name, known), files, None)
+        found = self._located(self._identity(files, name, known), files, None)
+        # A copy in another process must ask for the same revision.
+        return replace(found, spec=replace(found.spec, weights=(request.weights,)))
 
     def _first_glance(self, folder: Path, form: Form, *, name: str, known: Sequence[KnownModel]) -> None:
         """Refuse by its small files what cannot serve, before any large file is fetched."""
         settle = partial(identify, folder, known=known, task=self.task, name=name, form=form)
         if form == "adapter":
             return  # its base says the rest
+        if form == "checkpoint":
+            Architecture.of(read_object(folder / "config.json"), folder / "config.json")
         try:
             identity = settle(pooling=self.pooling, query_instruction=self.query_instruction)
         except AmbiguousModelError:

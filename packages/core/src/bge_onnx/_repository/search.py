@@ -161,16 +161,25 @@ class Search:
 
     def _from_repository(self, repository: Repository, request: Request) -> ModelFiles:
         entry, word = self._entry(request), word_of(repository)
-        if (held := self._held(entry, request, word)) is not None:
+        # Only a name tells one instance of a class from another.
+        told = "cache" in self._sources or word == getattr(repository, "name", None)
+        if told and (held := self._held(entry, request, word)) is not None:
             return held
         _refuse_network()
         with entry.locked():
-            return self._filled(entry, repository, word, request, None)
+            return self._filled(entry, repository, word, request, None, anew=not told)
 
     def _filled(
-        self, entry: Entry, repository: Repository, word: str, request: Request, label: str | None
+        self,
+        entry: Entry,
+        repository: Repository,
+        word: str,
+        request: Request,
+        label: str | None,
+        *,
+        anew: bool = False,
     ) -> ModelFiles:
-        if (held := self._held(entry, request, word)) is not None:
+        if not anew and (held := self._held(entry, request, word)) is not None:
             return held  # another process has stored it meanwhile
         with download_bar(f"{request.name} {request.precision}", None, self._show) as bar:
             label = fill(entry, repository, word, request, label=label, advance=bar)
