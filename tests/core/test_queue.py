@@ -191,6 +191,18 @@ def test_a_call_that_comes_late_gets_its_share_and_no_more() -> None:
     assert 49 <= turns.count(True) <= 51
 
 
+def test_what_a_call_was_given_while_it_was_alone_is_not_held_against_it() -> None:
+    queue = Queue(callers=1)
+    share = Share()
+    queue.add(rows([100] * 4000, share=share))
+    everything(queue)
+    newcomer, old = rows([100] * 4000), rows([100] * 4000, share=share)
+    queue.add(newcomer)
+    queue.add(old)
+    turns = [batch.parts[0][0] is old for _ in range(100) if (batch := queue.next()) is not None]
+    assert 49 <= turns.count(True) <= 51
+
+
 def test_a_call_with_two_windows_counts_as_one() -> None:
     queue = Queue(callers=1)
     share = Share()

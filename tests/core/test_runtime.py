@@ -668,12 +668,20 @@ LATE = {
     "thread": "threading.Thread(target=work).start(); time.sleep(0.1)",
     "atexit": "atexit.register(work)",
     "executor": "ThreadPoolExecutor(1).submit(work); time.sleep(0.1)",
+    "server": "threading.Thread(target=serve).start()",
 }
 AT_THE_END = """
+
 import asyncio, atexit, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from bge_onnx import BGEError, Embedder
 embedder = Embedder(sys.argv[1], threads=2)
+def serve():
+    threading.main_thread().join()
+    texts = [f"text {i}" for i in range(3000)]
+    assert sum(1 for _ in embedder.embed_stream(texts)) == 3000
+    assert len(asyncio.run(embedder.aembed_documents(texts))) == 3000
+    print("done")
 def work():
     time.sleep(0.2)
     try:

@@ -222,6 +222,26 @@ def thing_of(thing: Ticket | Call, bench: Bench) -> bool:
     return isinstance(thing, Ticket) and thing.work.runner is bench.runner
 
 
+def test_a_call_may_be_left_by_a_thread_that_holds_the_scheduler(bench: Bench) -> None:
+    """The collector may drop an abandoned stream in the middle of anything."""
+    with two_bulk_batches_run(bench):
+        call = Call(bench.owner)
+        ticket = bench.bulk(call, 5)
+
+        def leave() -> None:
+            with bench.scheduler._lock:
+                call.cancel(ClosedError("collected"))
+
+        thread = threading.Thread(target=leave, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert ticket.done
+        bench.runner.let(4)
+        bench.runner.wait_for(4)
+        assert not any(5 in batch for batch in names(bench))
+
+
 # Chores
 
 
@@ -235,6 +255,35 @@ def test_what_a_query_is_tokenised_for_goes_before_bulk_batches(bench: Bench) ->
         assert large.wait(30)
         assert order == ["small", "large"]
         assert len(bench.runner.began) <= 4
+
+
+def test_a_query_goes_before_the_tokenising_of_bulk_calls(bench: Bench) -> None:
+    order: list[str] = []
+
+    def note(word: str) -> Callable[[], None]:
+        return lambda: order.append(word)
+
+    def read(_: Any, outputs: Any) -> Any:
+        order.append("query")
+        return outputs["first"].copy()
+
+    with two_bulk_batches_run(bench), Call(bench.owner) as call, Call(bench.owner) as other:
+        for number in range(4):
+            bench.scheduler.chore(call, note(f"large {number}"), large=True)
+        query = bench.submit(other, 7, [12], read=read)
+        bench.runner.let(50)
+        assert query.wait(30)
+    assert order[0] == "query"
+
+
+def test_queries_that_never_end_do_not_stop_the_tokenising_of_bulk_calls(bench: Bench) -> None:
+    with two_bulk_batches_run(bench), Call(bench.owner) as call:
+        large = bench.scheduler.chore(call, lambda: None, large=True)
+        queries = [Call(bench.owner) for _ in range(40)]
+        tickets = [bench.submit(one, 10 + n, [12 + 40 * n]) for n, one in enumerate(queries)]
+        bench.runner.let(22)
+        assert large.wait(30)
+        assert not all(ticket.done for ticket in tickets)
 
 
 def test_large_chores_wait_while_very_many_tokens_do(bench: Bench) -> None:

@@ -154,7 +154,11 @@ def open_model(
     )
     stat = graph.path.stat()
     session = SessionSpec(
-        path=graph.path, stamp=(stat.st_size, stat.st_mtime_ns), outputs=graph.outputs, optimised=graph.prepared
+        path=graph.path,
+        stamp=(stat.st_size, stat.st_mtime_ns),
+        content=tuple(files.digests.get(role, "") for role in ("model", "data")),
+        outputs=graph.outputs,
+        optimised=graph.prepared,
     )
     return Opened(
         found=replace(found, files=files),

@@ -100,7 +100,7 @@ class M3Reranker(CountsTokens):
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
         texts = _texts(query, passages, top_k, threshold)
-        answers = list(self._embedder.encode_stream(texts, colbert=True))
+        answers = list(self._embedder._every(texts))
         return self._ranked(answers, top_k, threshold)
 
     async def arank(
@@ -108,7 +108,7 @@ class M3Reranker(CountsTokens):
     ) -> list[RankedPassage]:
         """`rank` off the event loop."""
         texts = _texts(query, passages, top_k, threshold)
-        answers = [answer async for answer in self._embedder.aencode_stream(texts, colbert=True)]
+        answers = list(await self._embedder._aevery(texts))
         return await asyncio.to_thread(self._ranked, answers, top_k, threshold)
 
     def rank_stored(
@@ -132,13 +132,13 @@ class M3Reranker(CountsTokens):
             InputValueError: A passage's vectors have another shape.
         """
         _texts(query, [], top_k, threshold)
-        (answer,) = self._embedder.encode_stream([query], colbert=True)
+        (answer,) = self._embedder._every([query])
         stored = [_vectors(vectors, position, answer.colbert) for position, vectors in enumerate(passages)]
         scores = [colbert_score(answer.colbert, vectors) for vectors in stored]
         return _by_score(scores, top_k, threshold)
 
     def _ranked(self, answers: Sequence[M3Vectors], top_k: int | None, threshold: float | None) -> list[RankedPassage]:
-        query, *passages = answers
+        *passages, query = answers
         if self._weights == COLBERT:
             scores = [colbert_score(query.colbert, passage.colbert) for passage in passages]
         else:
@@ -166,7 +166,8 @@ def _texts(query: object, passages: object, top_k: object, threshold: object) ->
     check_whole(top_k, name="top_k", none="all")
     check_threshold(threshold)
     checked = check_text(query, what="query")
-    return [checked, *check_texts(list(check_iterable(passages, what="passage")), what="passage")]
+    # The query is last, so that an error names the position of a passage.
+    return [*check_texts(list(check_iterable(passages, what="passage")), what="passage"), checked]
 
 
 def _vectors(given: npt.ArrayLike, position: int, query: FloatArray) -> FloatArray:

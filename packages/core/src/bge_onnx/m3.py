@@ -267,6 +267,12 @@ class M3Embedder(Embedder):
         """Whether vectors have length 1; bge-m3's always do."""
         return True
 
+    def _every(self, texts: list[str]) -> Collection[M3Vectors]:
+        return self._m3.every.run(texts, self._owner)
+
+    async def _aevery(self, texts: list[str]) -> Collection[M3Vectors]:
+        return await self._m3.every.arun(texts, self._owner, check=list)
+
     @property
     def _m3(self) -> M3Parts:
         return cast("M3Parts", self._parts)

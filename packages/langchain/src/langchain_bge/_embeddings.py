@@ -82,7 +82,9 @@ class BGEEmbeddings(EmbedderModel, Embeddings):
         Vectors of queries and documents differ, so cache them in two stores: `query_embedding_cache=True` would put
         both into one and answer queries with the vectors of documents.
         """
-        return f"bge-{self._engine.fingerprint}-"
+        # What was cut is no answer to whoever has cut texts refused.
+        whole = "whole-" if self.truncate == "error" else ""
+        return f"bge-{whole}{self._engine.fingerprint}-"
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Shows the instruction in force, because it changes every query."""

@@ -19,6 +19,9 @@ from bge_onnx._text.windows import Window
 
 __all__ = ["BestWindows", "Scored", "WholePairs"]
 
+# Characters from which on cutting texts is left to a thread, so that an event loop goes on.
+_SMALL_CALL = 64_000
+
 Pair: TypeAlias = tuple[str, str]
 
 
@@ -72,7 +75,8 @@ class BestWindows:
     async def arun(self, pairs: list[Pair], owner: Owner, *, check: Callable[[list[Pair]], list[Pair]]) -> Scored:
         """Score pairs off the event loop, once `check` has accepted them."""
         checked = check(pairs)
-        plan = await asyncio.to_thread(self._plan, checked)
+        small = sum(len(query) + len(passage) for query, passage in checked) <= _SMALL_CALL
+        plan = self._plan(checked) if small else await asyncio.to_thread(self._plan, checked)
         return _best(plan, await self.pipeline.arun(_pairs(checked, plan), owner, check=list))
 
     def _plan(self, pairs: Sequence[Pair]) -> list[Sequence[Window]]:

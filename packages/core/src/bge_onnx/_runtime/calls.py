@@ -39,7 +39,7 @@ class Pending:
         self.daemon = daemon
         self.done = False
         self.error: BaseException | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a generator collected meanwhile may finish this very one in this thread
         self._callbacks: list[Callable[[], object]] = []
 
     def wait(self, seconds: float | None = None) -> bool:

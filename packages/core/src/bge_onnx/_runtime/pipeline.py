@@ -35,8 +35,9 @@ I = TypeVar("I")  # noqa: E741  an input: a text, or a pair of texts
 FIRST_WINDOW = 64
 LARGEST_WINDOW = 2048
 
-# Characters up to which tokenising does not count as bulk work.
+# Tokenising counts as bulk work beyond so many characters, and beyond those of a call that fits a batch.
 _SMALL_CALL = 64_000
+_CHARACTERS_A_TOKEN = 8
 
 # Seconds between two looks at how far a call with a progress bar has come.
 _BAR_INTERVAL = 0.1
@@ -113,6 +114,9 @@ class Pipeline(Generic[I]):
         with Call(owner) as call:
             job = _Job(self, inputs)
             with self._bar(job) as bar:
+                for window in job.ahead():
+                    job.read(window)
+                job.check()
                 flight: deque[Ticket] = deque()
                 for window in job.windows():
                     flight.append(job.begin(call, window, inline=True))
@@ -134,6 +138,9 @@ class Pipeline(Generic[I]):
         with Call(owner) as call:
             job = await self._aside(call, lambda: _Job(self, check(inputs)), when=large)
             with self._bar(job) as bar:
+                for window in job.ahead():  # one by one, so that others get their turn between two of them
+                    await self._aside(call, partial(job.read, window), when=True)
+                job.check()
                 flight: deque[tuple[Pending, int]] = deque()
                 for window in job.windows():
                     size = sum(map(self.reader.size, job.inputs[window]))
@@ -142,6 +149,7 @@ class Pipeline(Generic[I]):
                         await _await(*flight.popleft(), bar)
                 for pending, rows in flight:
                     await _await(pending, rows, bar)
+            job.tell()  # here, where the stack reaches the user
             return await self._aside(call, job.result, when=large)
 
     def stream(self, windows: Iterator[list[I]], owner: Owner, *, show_progress: bool) -> Iterator[Answers]:
@@ -183,7 +191,7 @@ class Pipeline(Generic[I]):
             runner=self.engine,
             read=partial(self.head.read, tokens),
             answers=answers,
-            group=(self.reader.pad, len(tokens.second) > 0),
+            group=(self.reader.pad, len(tokens.second) > 0, self.token_budget),
             pad=self.reader.pad,
             token_budget=self.token_budget,
         )
@@ -204,7 +212,8 @@ class Pipeline(Generic[I]):
             ticket = begin()
             ticket.when_done(lambda: relay.finish(ticket.error))
 
-        chore = self.engine.scheduler.chore(call, work, large=size > _SMALL_CALL)
+        most = min(_SMALL_CALL, _CHARACTERS_A_TOKEN * self.token_budget)
+        chore = self.engine.scheduler.chore(call, work, large=size > most)
         chore.when_done(lambda: relay.finish(chore.error) if chore.error else None)
         return relay
 
@@ -240,8 +249,8 @@ class _Job(Generic[I]):
             self._uncut[place] = uncut
             self._kept[place] = min(uncut, pipeline.reader.rule.limit)
         self._report = TruncationReport(pipeline.reader.rule)
-        if not self.missing:
-            self._check()
+        self._tokens: dict[int, Tokens] = {}
+        self._unchecked = True
 
     def _put_known_last(self, known: Collection[int]) -> None:
         order = [place for place in range(len(self.inputs)) if place not in known] + list(known)
@@ -252,36 +261,51 @@ class _Job(Generic[I]):
         self._changed = True
 
     def windows(self) -> Iterator[slice]:
-        """What has to be computed; all at once where a text that is too long has to be found before any work."""
-        whole = self._pipeline.reader.rule.mode == "error"
-        size = max(1, self.missing) if whole else LARGEST_WINDOW
-        return (slice(start, min(start + size, self.missing)) for start in range(0, self.missing, size))
+        """What has to be computed."""
+        starts = range(0, self.missing, LARGEST_WINDOW)
+        return (slice(start, min(start + LARGEST_WINDOW, self.missing)) for start in starts)
 
-    def begin(self, call: Call, window: slice, *, inline: bool = False) -> Ticket:
-        """Tokenise a window and put it on its way; `inline` in the thread that waits for it."""
+    def ahead(self) -> Iterator[slice]:
+        """What has to be read before anything is computed, where a text that is too long is an error."""
+        whole = self._pipeline.reader.rule.mode == "error" and self.missing > LARGEST_WINDOW
+        return self.windows() if whole else iter(())
+
+    def read(self, window: slice) -> None:
+        """Tokenise a window."""
         tokens = self._pipeline.reader.read(self.inputs[window])
         self._uncut[window] = tokens.uncut
         self._kept[window] = tokens.lengths
+        self._tokens[window.start] = tokens
+
+    def check(self) -> None:
+        """Refuse what is too long, if everything has been read."""
+        if self._unchecked and (self._tokens or not self.missing):
+            self._unchecked = False
+            self._report.check(self._uncut[self._places], self._kept[self._places])
+
+    def begin(self, call: Call, window: slice, *, inline: bool = False) -> Ticket:
+        """Tokenise a window and put it on its way; `inline` in the thread that waits for it."""
+        if window.start not in self._tokens:
+            self.read(window)
         whole = _rows(window) == self.missing
         if whole:
-            self._check()
+            self.check()
             if inline:
-                self._tell()
+                self.tell()
+        tokens = self._tokens.pop(window.start)
         return self._pipeline.submit(call, tokens, self._room[window], whole=whole, inline=inline)
 
     def result(self) -> Answers:
         """The answers in the order of the inputs."""
-        self._tell()
+        self.tell()
         memory = self._pipeline.memory
         if memory is not None and self.missing:
             new = slice(0, self.missing)
             memory.keep(self.inputs[new], self._room[new], self._uncut[new])
         return self._room[self._places] if self._changed else self._room
 
-    def _check(self) -> None:
-        self._report.check(self._uncut[self._places], self._kept[self._places])
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell what was cut, once."""
         if not self._report.seen:
             self._report.add(self._uncut[self._places], self._kept[self._places])
             self._report.tell()

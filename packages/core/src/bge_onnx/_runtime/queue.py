@@ -117,6 +117,11 @@ class Queue:
         return len(self._small) + len(self._bulk)
 
     @property
+    def small(self) -> bool:
+        """Whether rows of a call that fits one batch wait."""
+        return bool(self._small)
+
+    @property
     def rows(self) -> int:
         """Rows that wait."""
         return self._rows
@@ -135,9 +140,6 @@ class Queue:
             self._small[waiting] = None
             self._small_tokens += total
             return
-        if not self._bulk:
-            self._floor = 0.0
-            waiting.share.served = 0.0
         waiting.share.served = max(waiting.share.served, self._floor)
         self._bulk[waiting] = None
         self._bulk_tokens += total

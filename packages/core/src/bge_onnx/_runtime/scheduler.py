@@ -8,6 +8,7 @@ hold no engine while they are idle.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,9 @@ _LINGER = 0.1
 # Tokens that wait beyond which no further text is tokenised for bulk calls: 16 MB of ids.
 _ROOM = 1 << 22
 
+# Small batches in a row while a large chore waits.
+_PATIENCE = 8
+
 
 class Scheduler:
     """Shares a few callers among all calls of an engine. Thread-safe."""
@@ -33,6 +37,8 @@ class Scheduler:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._queue = Queue(callers=callers)
+        self._gone: deque[Waiting] = deque()
+        self._passed_over = 0
         self._chores: dict[Chore, None] = {}
         self._large_chores: dict[Chore, None] = {}
         self._running = 0
@@ -72,7 +78,7 @@ class Scheduler:
                 _compute(Batch(((waiting, waiting.take(1)),)), alone=True)
             finally:
                 self._leave()
-                self._summon()
+                self._hand_on()
             return ticket
         call.add(ticket)
         ticket.when_done(lambda: self._withdraw(waiting))
@@ -92,8 +98,18 @@ class Scheduler:
         return chore
 
     def _withdraw(self, waiting: Waiting) -> None:
-        with self._lock:
-            self._queue.remove(waiting)
+        """Take rows back; waits for nothing, since a collected generator may do so in a thread that holds the lock."""
+        self._gone.append(waiting)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sweep()
+            finally:
+                self._lock.release()
+
+    def _sweep(self) -> None:
+        """Let go of what was taken back; the lock is held."""
+        while self._gone:
+            self._queue.remove(self._gone.popleft())
 
     def _enter_if_idle(self) -> bool:
         with self._lock:
@@ -108,20 +124,27 @@ class Scheduler:
 
     def _staff(self, pending: Pending, *, inline: bool) -> None:
         """See to it that somebody does what has just begun to wait."""
-        if threading.main_thread().is_alive() and self._summon():
+        if _threads_may_start(pending) and self._summon():
             return
         if inline and not pending.daemon:  # who waits anyway can do the work
             while not pending.done:
                 if not self._step():
                     pending.wait(_LINGER)
+            self._hand_on()
         else:
             pending.finish(_at_the_end())
+
+    def _hand_on(self) -> None:
+        """Leave nothing behind that others wait for: where no thread can be started, this one goes on."""
+        if not (threading.main_thread().is_alive() and self._summon()):
+            while self._step():
+                pass
 
     def _summon(self) -> bool:
         """Wake or start as many threads as can work now; False if there are none and none can be started."""
         with self._lock:
             wanted = self._wanted()
-            if not wanted:
+            if wanted <= 0:
                 return True
             self._changed.notify(min(wanted, self._idle))
             missing = max(0, min(wanted - self._idle, self._callers - self._threads))
@@ -138,6 +161,7 @@ class Scheduler:
 
     def _wanted(self) -> int:
         """How many threads could begin something now; the lock is held."""
+        self._sweep()
         ready = self._queue.rows + len(self._chores) + len(self._large_chores)
         return min(self._callers - self._running, ready)
 
@@ -178,11 +202,18 @@ class Scheduler:
 
     def _next(self) -> Batch | Chore | None:
         """What is due; the lock is held. Small texts are tokenised first, so that they can join the next batch."""
-        lines = [self._chores, self._large_chores] if self._queue.tokens < _ROOM else [self._chores]
-        for line in lines:
-            for chore in list(line):
-                if line.pop(chore, self) is None:  # others may take it back at this very moment
-                    return chore
+        self._sweep()
+        first = _taken(self._chores)
+        if first is not None:
+            return first
+        if self._large_chores and self._queue.tokens < _ROOM:
+            if not self._queue.small or self._passed_over >= _PATIENCE:
+                self._passed_over = 0
+                large = _taken(self._large_chores)
+                if large is not None:
+                    return large
+            else:
+                self._passed_over += 1
         return self._queue.next()
 
     def _drop_daemons(self) -> None:
@@ -192,6 +223,19 @@ class Scheduler:
         for one in pending:
             if one.daemon:
                 one.finish(_at_the_end())
+
+
+def _taken(line: dict[Chore, None]) -> Chore | None:
+    """The first of a line; others may take it back at this very moment."""
+    return next((chore for chore in list(line) if line.pop(chore, chore) is None), None)
+
+
+def _threads_may_start(pending: Pending) -> bool:
+    """Whether the interpreter waits for new threads: while the main one runs, or others that are no daemons."""
+    if threading.main_thread().is_alive():
+        return True
+    current = threading.current_thread()
+    return not (pending.daemon or current.daemon or current is threading.main_thread())
 
 
 def _at_the_end() -> ClosedError:

@@ -36,12 +36,14 @@ class SessionSpec:
     Attributes:
         path: The ONNX file.
         stamp: Its size and modification time, so that a replaced file is another session.
+        content: Digests of the model's weights, which may lie in other files.
         outputs: Alternatives of output names, in order of preference.
         optimised: The file was saved by ONNX Runtime after its own optimisation for this very CPU.
     """
 
     path: Path
     stamp: tuple[int, int]
+    content: tuple[str, ...] = ()
     outputs: tuple[tuple[str, ...], ...]
     optimised: bool = False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any, NoReturn, cast
@@ -169,7 +168,7 @@ def _is_missing(value: object) -> bool:
     """NaN, NaT and NA, which tables use for what is not there."""
     if type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, Real) and math.isnan(value)
+    return isinstance(value, Real) and bool(value != value)  # math.isnan refuses large integers
 
 
 def _describe(value: object) -> str:

@@ -27,9 +27,10 @@ _logger = logging.getLogger("bge_onnx")
 
 _OURS = re.compile(r"(bge_onnx|langchain_bge)(\.|$)|(llama_index|haystack_integrations)\..*\bbge(\.|$)")
 _INSTALLED = tuple(
-    str(Path(folder).resolve())
+    path
     for name, folder in sysconfig.get_paths().items()
     if name in ("stdlib", "purelib", "platlib")
+    for path in (folder, str(Path(folder).resolve()))  # code says either, where an environment lies behind a link
 )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -18,8 +20,12 @@ class OnDemand(Generic[T]):
 
     def __init__(self, model: T | None = None) -> None:
         """Hold a model, or nothing yet."""
-        self._lock = threading.Lock()
+        self._renew()
         self._model = model
+        _all.add(self)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     def get(self, open_model: Callable[[], T]) -> T:
         """The model; opened by the first thread that asks, while the others wait."""
@@ -43,3 +49,15 @@ class OnDemand(Generic[T]):
 
     def __reduce__(self) -> tuple[type[OnDemand[T]], tuple[()]]:
         return type(self), ()
+
+
+_all: weakref.WeakSet[OnDemand[Any]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for one in list(_all):
+        one._renew()  # another thread of the parent may have been opening the model
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -69,7 +69,9 @@ class BGEEmbedding(EmbedderModel, BaseEmbedding):
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "embeddings_cache" and value is not None:
-            value = RoleSafeCache(check_store(value), self.fingerprint)
+            # What was cut is no answer to whoever has cut texts refused.
+            whole = "whole:" if self.truncate == "error" else ""
+            value = RoleSafeCache(check_store(value), whole + self.fingerprint)
         super().__setattr__(name, value)
 
     @classmethod
