@@ -42,7 +42,9 @@ class Scheduler:
         self._chores: dict[Chore, None] = {}
         self._large_chores: dict[Chore, None] = {}
         self._running = 0
+        self._batches = 0
         self._threads = 0
+        self._idents: set[int] = set()
         self._idle = 0
 
     @property
@@ -115,12 +117,13 @@ class Scheduler:
         with self._lock:
             if self._running or self._queue or self._chores or self._large_chores:
                 return False
-            self._running = 1
+            self._running = self._batches = 1
             return True
 
-    def _leave(self) -> None:
+    def _leave(self, *, batches: int = 1) -> None:
         with self._lock:
             self._running -= 1
+            self._batches -= batches
 
     def _staff(self, pending: Pending, *, inline: bool) -> None:
         """See to it that somebody does what has just begun to wait."""
@@ -143,7 +146,8 @@ class Scheduler:
     def _summon(self) -> bool:
         """Wake or start as many threads as can work now; False if there are none and none can be started."""
         with self._lock:
-            wanted = self._wanted()
+            # A caller's thread that submits, out of a chore, takes the next thing itself.
+            wanted = self._wanted(beyond=threading.get_ident() in self._idents)
             if wanted <= 0:
                 return True
             self._changed.notify(min(wanted, self._idle))
@@ -159,16 +163,20 @@ class Scheduler:
                     return self._threads > 0
         return True
 
-    def _wanted(self) -> int:
-        """How many threads could begin something now; the lock is held."""
+    def _wanted(self, *, beyond: int = 0) -> int:
+        """How many threads could begin something now, `beyond` so many things; the lock is held."""
         self._sweep()
         ready = self._queue.rows + len(self._chores) + len(self._large_chores)
-        return min(self._callers - self._running, ready)
+        return min(self._callers - self._running, ready - beyond)
 
     def _work(self) -> None:
         """What a thread does: one thing after the other until nothing is left for a while."""
-        while self._step() or self._linger():
-            pass
+        self._idents.add(threading.get_ident())
+        try:
+            while self._step() or self._linger():
+                pass
+        finally:
+            self._idents.discard(threading.get_ident())
 
     def _linger(self) -> bool:
         with self._lock:
@@ -190,14 +198,16 @@ class Scheduler:
             if job is None:
                 return False
             self._running += 1
-            alone = self._running == 1 and not self._queue
+            batches = isinstance(job, Batch)
+            alone = not self._batches and not self._queue  # chores do not compete with a batch for long
+            self._batches += batches
         try:
             if isinstance(job, Batch):
                 _compute(job, alone=alone)
             else:
                 job.run()
         finally:
-            self._leave()
+            self._leave(batches=batches)
         return True
 
     def _next(self) -> Batch | Chore | None:
