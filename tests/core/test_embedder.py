@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bge_onnx import BGEError, Embedder, ModelSpec, Reranker, TruncationWarning
-from bge_onnx._runtime import pipeline
+from bge_onnx._runtime import job
 from bge_onnx._runtime.session import Session
 from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx.errors import (
@@ -524,7 +524,7 @@ def test_many_texts_are_tokenised_while_earlier_ones_run(tiny_embedder: Path, mo
     embedder = Embedder(tiny_embedder)
     with pytest.warns(TruncationWarning, match="texts exceed 512 tokens"):
         at_once = embedder.embed_documents(texts)
-    monkeypatch.setattr(pipeline, "LARGEST_WINDOW", 16)
+    monkeypatch.setattr(job, "LARGEST_WINDOW", 16)
     order: list[str] = []
     for kind, name, word in ((TextTokenizer, "texts", "tokenise"), (Session, "run", "run")):
         monkeypatch.setattr(kind, name, _noting(getattr(kind, name), order, word))

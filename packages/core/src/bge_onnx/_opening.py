@@ -23,7 +23,8 @@ from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.locate import Located, locate, resolve_base
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.engine import Engine, EngineSpec, engine
-from bge_onnx._runtime.pipeline import Head, Memory, Pipeline
+from bge_onnx._runtime.parts import Head, Memory
+from bge_onnx._runtime.pipeline import Pipeline
 from bge_onnx._runtime.session import SessionSpec
 from bge_onnx._runtime.windowed import Way, Windowed
 from bge_onnx._text.readers import TextReader

@@ -13,8 +13,8 @@ from bge_onnx._heads.vectors import FloatArray, VectorHead, mean
 from bge_onnx._model import Model, Opened, find, open_model
 from bge_onnx._opening import text_way
 from bge_onnx._repository.locate import Located
-from bge_onnx._runtime.pipeline import in_windows, in_windows_async
 from bge_onnx._runtime.windowed import Way, WindowVectors, apart, room, windows_of
+from bge_onnx._runtime.windows import in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_text, check_texts
 from bge_onnx._text.windows import checked_size
 from bge_onnx.errors import InputTypeError, UnsuitableModelError

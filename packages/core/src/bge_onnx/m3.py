@@ -28,9 +28,9 @@ from bge_onnx._model import Model, Opened, find, open_model
 from bge_onnx._opening import text_way
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
-from bge_onnx._runtime.pipeline import in_windows, in_windows_async
 from bge_onnx._runtime.shared import shared
 from bge_onnx._runtime.windowed import Way
+from bge_onnx._runtime.windows import in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
 from bge_onnx.embedder import Embedder, flat
 from bge_onnx.errors import InputValueError
