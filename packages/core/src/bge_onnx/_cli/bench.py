@@ -53,7 +53,7 @@ class Measured:
 @click.command("bench")
 @click.option("--model", default=_MODEL, show_default=True, help="An embedding model: a name of `models`, or a folder.")
 @click.option("--seconds", default=30.0, show_default=True, help="How long to measure in all.")
-@click.option("--threads", type=int, help="CPUs to use; else all that this process may use.")
+@options.threads
 @options.cache_dir
 @options.sources
 @options.as_json

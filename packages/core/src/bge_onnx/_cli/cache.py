@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from bge_onnx._cache.inventory import Kept, inventory, remove
-from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._catalogue.registry import get_model
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import echo_json, echo_table, size
@@ -28,7 +25,7 @@ def command(context: click.Context, cache_dir: str | None, as_json: bool) -> Non
     if context.invoked_subcommand is not None:
         context.obj = cache_dir
         return
-    folder = _folder(cache_dir)
+    folder = options.cache_folder(cache_dir)
     kept = inventory(folder)
     if as_json:
         echo_json({"folder": str(folder), "bytes": _total(kept), "entries": [_public(each) for each in kept]})
@@ -55,7 +52,7 @@ def clean(
     names = {get_model(model).name for model in models}
     doomed = [
         kept
-        for kept in inventory(_folder(cache_dir))
+        for kept in inventory(options.cache_folder(cache_dir))
         if everything
         or kept.kind == "leftover"
         or (prepared and kept.kind == "prepared")
@@ -72,10 +69,6 @@ def clean(
     for kept in doomed:
         remove(kept)
     click.echo(f"removed {size(_total(doomed))}")
-
-
-def _folder(cache_dir: str | None) -> Path:
-    return Path(cache_dir).expanduser().absolute() if cache_dir else default_cache_dir()
 
 
 def _total(kept: list[Kept]) -> int:

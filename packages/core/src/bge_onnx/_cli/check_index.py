@@ -27,7 +27,7 @@ from bge_onnx.evaluation.recipes import Role
 @click.option("--vector-field", metavar="NAME", help="Column or named vector; else the only one, or a usual name.")
 @click.option("--sample", default=64, show_default=True, help="The most texts that are compared.")
 @click.option("--other", "others", multiple=True, metavar="MODEL", help="Another model to try; may be repeated.")
-@click.option("--threads", type=int, help="CPUs to use; else all that this process may use.")
+@options.threads
 @options.cache_dir
 @options.sources
 @options.as_json

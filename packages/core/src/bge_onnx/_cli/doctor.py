@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from bge_onnx._cli import options
-from bge_onnx._cli.examination import Finding, examine
+from bge_onnx._cli.examination import examine
 from bge_onnx._cli.running import ERROR
 from bge_onnx._cli.tables import echo_json
 
@@ -23,7 +25,7 @@ def command(cache_dir: str | None, as_json: bool) -> None:
     found = examine(cache_dir)
     problems = [finding for finding in found if finding.state == "problem"]
     if as_json:
-        echo_json({"healthy": not problems, "findings": [_public(finding) for finding in found]})
+        echo_json({"healthy": not problems, "findings": list(map(asdict, found))})
     else:
         width = max(len(finding.what) for finding in found)
         for finding in found:
@@ -31,7 +33,3 @@ def command(cache_dir: str | None, as_json: bool) -> None:
             click.echo(f"{_MARKS[finding.state]}{finding.what.ljust(width)}  {finding.says}{hint}")
     if problems:
         click.get_current_context().exit(ERROR)
-
-
-def _public(finding: Finding) -> dict[str, str]:
-    return {"what": finding.what, "state": finding.state, "says": finding.says, "advice": finding.advice}

@@ -8,14 +8,14 @@ from typing import get_args
 
 import click
 
-from bge_onnx._catalogue.spec import Pooling, Precision
+from bge_onnx._catalogue.spec import Pooling
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import duration, echo_json
 from bge_onnx.bulk._encoding import Role
 from bge_onnx.bulk._files import PART_ROWS, EmbedSummary, OnError, embed_files
 from bge_onnx.bulk._inputs import Format
 from bge_onnx.bulk._run import EmbedProgress
-from bge_onnx.settings import EmbedderSettings, Truncate
+from bge_onnx.settings import EmbedderSettings, EngineSettings, Truncate
 
 _LOG_EVERY = 60.0  # seconds between lines in a log
 
@@ -74,13 +74,7 @@ def command(
     overwrite: bool,
     query_instruction: str | None,
     pooling: Pooling | None,
-    precision: Precision,
-    threads: int | None,
-    max_length: int | None,
-    token_budget: int | None,
-    truncate: Truncate,
-    cache_dir: str | None,
-    sources: str | None,
+    engine: EngineSettings,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -100,15 +94,6 @@ def command(
     file for every --part-rows rows, as Spark, Ray, DuckDB and polars read it. OUT.manifest.json says what was made from
     what.
     """
-    engine = options.engine_settings(
-        precision=precision,
-        threads=threads,
-        max_length=max_length,
-        token_budget=token_budget,
-        truncate=truncate,
-        cache_dir=cache_dir,
-        sources=sources,
-    )
     settings = EmbedderSettings(**engine)  # type: ignore[typeddict-item]  # the three it adds are optional
     if query_instruction is not None:
         settings["query_instruction"] = query_instruction
@@ -131,7 +116,7 @@ def command(
         **settings,
     )
     bar.end()
-    _report(summary, truncate=truncate, as_json=as_json)
+    _report(summary, truncate=engine["truncate"], as_json=as_json)
 
 
 def _report(summary: EmbedSummary, *, truncate: Truncate, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from bge_onnx.evaluation.tasks import TASKS
 @click.argument("task", type=click.Choice(list(TASKS)))
 @click.option("--model", required=True, help="An embedding model: a name of `models`, or a folder.")
 @click.option("--data", metavar="FOLDER", help="The folder of evaluation data; else that of BGE_SHARED.")
-@click.option("--threads", type=int, help="CPUs to use; else all that this process may use.")
+@options.threads
 @click.option("--progress", is_flag=True, help="Show a bar.")
 @options.precision
 @options.cache_dir

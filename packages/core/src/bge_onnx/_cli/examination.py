@@ -17,7 +17,7 @@ import onnxruntime as ort
 
 from bge_onnx import BGEError, __version__
 from bge_onnx._cache.inventory import inventory
-from bge_onnx._cache.place import default_cache_dir
+from bge_onnx._cli import options
 from bge_onnx._cli.tables import size
 from bge_onnx._repository.sources import chosen_sources
 from bge_onnx._runtime.cpu import available_cpus, instruction_sets
@@ -47,7 +47,7 @@ class Finding:
 
 def examine(cache_dir: str | None) -> list[Finding]:
     """Everything, in the order in which a model needs it."""
-    cache = Path(cache_dir).expanduser().absolute() if cache_dir else default_cache_dir()
+    cache = options.cache_folder(cache_dir)
     return [_python(), *_runtimes(), _providers(), _features(), _threads(), _cache(cache), *_sources()]
 
 

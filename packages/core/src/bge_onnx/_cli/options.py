@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from functools import wraps
+from pathlib import Path
+from typing import get_args
 
 import click
 
+from bge_onnx._cache.place import default_cache_dir
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx.settings import EngineSettings, Truncate
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 cache_dir = click.option(
@@ -28,13 +29,39 @@ precision = click.option(
     show_default=True,
     help="int8 is made here from fp32, about twice as fast; fp16 and int8-dynamic as published.",
 )
+threads = click.option("--threads", type=int, help="CPUs to use; else all that this process may use.")
 
 
-def engine(function: F) -> F:
-    """Everything that decides how a model runs; `engine_settings` takes it."""
+def engine(function: Callable[..., object]) -> Callable[..., object]:
+    """Everything that decides how a model runs; the command gets it as one argument, `engine`."""
+
+    @wraps(function)
+    def command(
+        *,
+        precision: Precision,
+        threads: int | None,
+        max_length: int | None,
+        token_budget: int | None,
+        truncate: Truncate,
+        cache_dir: str | None,
+        sources: str | None,
+        **others: object,
+    ) -> object:
+        settings = EngineSettings(
+            precision=precision,
+            threads=threads,
+            max_length=max_length,
+            truncate=truncate,
+            cache_dir=cache_dir,
+            sources=split(sources),
+        )
+        if token_budget is not None:
+            settings["token_budget"] = token_budget
+        return function(engine=settings, **others)
+
     options = [
         precision,
-        click.option("--threads", type=int, help="CPUs to use; else all that this process may use."),
+        threads,
         click.option("--max-length", type=int, help="The longest input in tokens; else the model's own limit."),
         click.option("--token-budget", type=int, help="The most padded tokens that run as one batch."),
         click.option(
@@ -48,34 +75,15 @@ def engine(function: F) -> F:
         sources,
     ]
     for option in reversed(options):
-        function = option(function)
-    return function
+        command = option(command)
+    return command
+
+
+def cache_folder(cache_dir: str | None) -> Path:
+    """The folder that `--cache-dir` names, else the cache's own place."""
+    return Path(cache_dir).expanduser().absolute() if cache_dir else default_cache_dir()
 
 
 def split(words: str | None) -> list[str] | None:
     """A list that was written with commas; None stays None."""
     return None if words is None else [word.strip() for word in words.split(",") if word.strip()]
-
-
-def engine_settings(
-    *,
-    precision: Precision,
-    threads: int | None,
-    max_length: int | None,
-    token_budget: int | None,
-    truncate: Truncate,
-    cache_dir: str | None,
-    sources: str | None,
-) -> EngineSettings:
-    """The options of `engine` as keyword arguments of a model."""
-    settings = EngineSettings(
-        precision=precision,
-        threads=threads,
-        max_length=max_length,
-        truncate=truncate,
-        cache_dir=cache_dir,
-        sources=split(sources),
-    )
-    if token_budget is not None:
-        settings["token_budget"] = token_budget
-    return settings

@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from bge_onnx import Reranker
-from bge_onnx._catalogue.spec import Precision
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import echo_json
 from bge_onnx.bulk._reranking import rerank_files
-from bge_onnx.settings import Truncate
+from bge_onnx.settings import EngineSettings
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -42,13 +41,7 @@ def command(
     model: str,
     top_k: int | None,
     tag: str,
-    precision: Precision,
-    threads: int | None,
-    max_length: int | None,
-    token_budget: int | None,
-    truncate: Truncate,
-    cache_dir: str | None,
-    sources: str | None,
+    engine: EngineSettings,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -69,15 +62,6 @@ def command(
 
     The score of a run is the model's logit, which trec_eval orders by.
     """
-    settings = options.engine_settings(
-        precision=precision,
-        threads=threads,
-        max_length=max_length,
-        token_budget=token_budget,
-        truncate=truncate,
-        cache_dir=cache_dir,
-        sources=sources,
-    )
     started = time.monotonic()
     terminal = not quiet and sys.stderr.isatty()
 
@@ -86,7 +70,7 @@ def command(
             rate = pairs / max(time.monotonic() - started, 1e-9)
             click.echo(f"\r{done:,} queries  {rate:,.1f} pairs/s ", nl=False, err=True)
 
-    with Reranker(model, **settings) as reranker:
+    with Reranker(model, **engine) as reranker:
         summary = rerank_files(
             reranker,
             candidates,
