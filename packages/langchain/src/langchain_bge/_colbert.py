@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Unpack
 
-from langchain_core.callbacks import Callbacks
-from langchain_core.documents import BaseDocumentCompressor, Document
-from langchain_core.runnables import Runnable
 from pydantic import Field, PrivateAttr
 
 from bge_onnx.late_interaction import COLBERT, M3Reranker
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, forward
-from langchain_bge._reranker import scored
-from langchain_bge._retriever import BGERerankingRetriever
+from langchain_bge._compressor import DocumentReranker
 from langchain_bge._settings import M3Model
 
 
@@ -25,7 +21,7 @@ class ColBERTSettings(M3Settings, total=False):
     score_threshold: float | None
 
 
-class BGEColBERTReranker(M3Model, BaseDocumentCompressor):
+class BGEColBERTReranker(M3Model, DocumentReranker):
     """Sorts documents by bge-m3's late interaction with a query, which reads each document once and alone.
 
     Returned documents are copies with `metadata["relevance_score"]`, the mean over the query's tokens of the best match
@@ -68,33 +64,3 @@ class BGEColBERTReranker(M3Model, BaseDocumentCompressor):
 
     def _open(self) -> M3Reranker:
         return M3Reranker(self.model, weights=self.weights, **forward(M3Settings, vars(self)))
-
-    def compress_documents(
-        self,
-        documents: Sequence[Document],
-        query: str,
-        callbacks: Callbacks | None = None,  # noqa: ARG002  # the interface has it
-    ) -> list[Document]:
-        """Documents by falling score; equal ones keep their order.
-
-        Raises:
-            bge_onnx.errors.InputTypeError: `query` is not a str.
-            bge_onnx.errors.TextTooLongError: A text exceeds the limit and `truncate` is "error".
-        """
-        passages = [document.page_content for document in documents]
-        return scored(documents, self._engine.rank(query, passages, top_k=self.top_n, threshold=self.score_threshold))
-
-    async def acompress_documents(
-        self,
-        documents: Sequence[Document],
-        query: str,
-        callbacks: Callbacks | None = None,  # noqa: ARG002
-    ) -> list[Document]:
-        """`compress_documents` off the event loop."""
-        passages = [document.page_content for document in documents]
-        ranked = await self._engine.arank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
-        return scored(documents, ranked)
-
-    def as_retriever(self, base: Runnable[str, list[Document]]) -> BGERerankingRetriever:
-        """A retriever that reranks what another one finds; it goes into chains as any retriever does."""
-        return BGERerankingRetriever(base=base, reranker=self)

@@ -80,7 +80,7 @@ class BGETextSplitter(TextSplitter):
         """The chunks of a text, in order.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `text` is no str.
+            bge_onnx.errors.InputTypeError: `text` is not a str.
         """
         return [chunk.text for chunk in self._chunks(text)]
 
