@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 __all__ = ["Pairs", "PairsTask", "Retrieval", "RetrievalTask"]
+
+DataT = TypeVar("DataT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,40 +43,34 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairsTask:
+class _Task(Generic[DataT]):
+    """What every kind of task tells.
+
+    Attributes:
+        name: What `bge-onnx eval` calls it.
+        title: Its name in MTEB.
+        load: Reads it from the folder of evaluation data.
+        published: The published score by model, in points.
+        tolerance: How far a right implementation may be from a published score, in points.
+    """
+
+    name: str
+    title: str
+    load: Callable[[Path], DataT]
+    published: Mapping[str, float] = field(default_factory=dict)
+    tolerance: float = 0.05
+
+
+class PairsTask(_Task[Pairs]):
     """Cosines of sentence pairs against human judgement: Spearman's rank correlation, in points from -100 to 100.
 
     No instruction, as in the published runs.
-
-    Attributes:
-        name: What `bge-onnx eval` calls it.
-        title: Its name in MTEB.
-        load: Reads it from the folder of evaluation data.
-        published: The published score by model, in points.
-        tolerance: How far a right implementation may be from a published score, in points.
     """
 
-    name: str
-    title: str
-    load: Callable[[Path], Pairs]
-    published: Mapping[str, float] = field(default_factory=dict)
-    tolerance: float = 0.05
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrievalTask:
-    """Documents by cosine to a query: nDCG at 10, in points from 0 to 100; the query instruction before queries.
+class RetrievalTask(_Task[Retrieval]):
+    """Documents by cosine to a query: nDCG at 10, in points from 0 to 100; the query instruction before queries."""
 
-    Attributes:
-        name: What `bge-onnx eval` calls it.
-        title: Its name in MTEB.
-        load: Reads it from the folder of evaluation data.
-        published: The published score by model, in points.
-        tolerance: How far a right implementation may be from a published score, in points.
-    """
-
-    name: str
-    title: str
-    load: Callable[[Path], Retrieval]
-    published: Mapping[str, float] = field(default_factory=dict)
-    tolerance: float = 0.05
+    __slots__ = ()
