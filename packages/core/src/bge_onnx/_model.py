@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from bge_onnx._catalogue.spec import ModelSpec
-from bge_onnx._opening import HasOpened, Opened, find, open_model
+from bge_onnx._opening import HasOpened
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.lazy import Lazy
@@ -149,4 +149,4 @@ class Model(CountsTokens, Generic[O]):
         self._owner = self._new_owner()
 
 
-__all__ = ["HasOpened", "Model", "Opened", "find", "open_model"]
+__all__ = ["Model"]

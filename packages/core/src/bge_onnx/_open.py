@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from bge_onnx._model import find
+from bge_onnx._opening import find
 from bge_onnx.embedder import Embedder
 from bge_onnx.m3 import M3Embedder
 from bge_onnx.settings import EmbedderSettings, M3Settings, ModelName, OpenSettings, complete, forward, takes

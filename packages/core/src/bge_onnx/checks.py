@@ -129,7 +129,7 @@ def names(name: str, value: object, *, none: str = "") -> list[str] | None:
     """A list of texts.
 
     Raises:
-        InputTypeError: The value is no list of `str`.
+        InputTypeError: The value is not a list of `str`.
     """
     if value is None and none:
         return None
@@ -144,7 +144,7 @@ def folder(name: str, value: object) -> str | None:
     """The path of a folder, or None.
 
     Raises:
-        InputTypeError: The value is no path.
+        InputTypeError: The value is not a path.
         InputValueError: The path is empty, or cannot be that of a folder.
     """
     if value is None:

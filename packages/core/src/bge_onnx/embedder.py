@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Protocol, Unpack
 import numpy as np
 
 from bge_onnx._heads.vectors import FloatArray, VectorHead, mean
-from bge_onnx._model import Model, Opened, find, open_model
-from bge_onnx._opening import text_way
+from bge_onnx._model import Model
+from bge_onnx._opening import Opened, find, open_model, text_way
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.windowed import Way, WindowVectors, apart, room, windows_of
 from bge_onnx._runtime.windows import in_windows, in_windows_async

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bge_onnx._catalogue.spec import ModelSpec
 from bge_onnx._heads.lexical import M3Vectors, colbert_score, pair_scores, weighted_score
 from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold
-from bge_onnx._text.checks import check_iterable, check_text, check_texts, check_whole
+from bge_onnx._text.checks import check_text, check_texts, check_whole
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -167,7 +167,7 @@ def _texts(query: object, passages: object, top_k: object, threshold: object) ->
     check_threshold(threshold)
     checked = check_text(query, what="query")
     # The query is last, so that an error names the position of a passage.
-    return [*check_texts(list(check_iterable(passages, what="passage")), what="passage"), checked]
+    return [*check_texts(passages, what="passage"), checked]
 
 
 def _vectors(given: npt.ArrayLike, position: int, query: FloatArray) -> FloatArray:

@@ -24,8 +24,8 @@ from bge_onnx._heads.lexical import (
 from bge_onnx._heads.m3 import DenseHead, M3Head, join_windows, open_heads, stack
 from bge_onnx._heads.memory import Memory, Remembering
 from bge_onnx._heads.vectors import FloatArray, mean
-from bge_onnx._model import Model, Opened, find, open_model
-from bge_onnx._opening import text_way
+from bge_onnx._model import Model
+from bge_onnx._opening import Opened, find, open_model, text_way
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.shared import shared

@@ -14,7 +14,8 @@ from bge_onnx._heads.vectors import (
     check_threshold,
     rank_passages,
 )
-from bge_onnx._model import Model, Opened, find, open_model
+from bge_onnx._model import Model
+from bge_onnx._opening import Opened, find, open_model
 from bge_onnx._repository.locate import Located
 from bge_onnx._runtime.best_window import BestWindows, WholePairs
 from bge_onnx._runtime.pipeline import Pipeline
@@ -98,7 +99,7 @@ class Reranker(Model[RerankerParts]):
             Shape (n,), float32, in the order of `pairs`.
 
         Raises:
-            InputTypeError: `pairs` is no list of pairs of str; the message names the position.
+            InputTypeError: `pairs` is not a list of pairs of str; the message names the position.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
             ModelOutputError: The model answers NaN.
         """
@@ -116,7 +117,7 @@ class Reranker(Model[RerankerParts]):
             threshold: The least `score` (0 to 1) to return; None for all.
 
         Raises:
-            InputTypeError: `query` is no str or `passages` no list of str; the message names the position.
+            InputTypeError: `query` is not a str or `passages` not a list of str; the message names the position.
             InputValueError: `top_k` is less than 1.
             TextTooLongError: A pair exceeds the limit and `truncate` is "error".
             ModelOutputError: The model answers NaN.

@@ -105,7 +105,7 @@ class TokenSplitter(CountsTokens):
             beside: What the model reads together with each part, such as a title; parts leave it room.
 
         Raises:
-            InputTypeError: One of them is no str.
+            InputTypeError: One of them is not a str.
             InputValueError: `beside` leaves parts no room, or `text` holds a lone surrogate.
         """
         return list(self.iterate(text, beside=beside))

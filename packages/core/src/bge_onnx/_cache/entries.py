@@ -19,12 +19,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from bge_onnx._cache.digest import combined, sha256_of
+from bge_onnx._cache.digest import sha256_of
 from bge_onnx._cache.lock import locked, renamed
 from bge_onnx._catalogue.spec import FileRole, FileSpec, WeightsSpec
-from bge_onnx._repository.files import ModelFiles
 
-__all__ = ["DamagedEntryError", "Entry", "Origin", "StoredFile", "model_files"]
+__all__ = ["DamagedEntryError", "Entry", "Origin", "StoredFile"]
 
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 4 << 20  # bytes
@@ -177,18 +176,6 @@ class Entry:
                 if re.fullmatch(rf"{re.escape(_MANIFEST)}\.[0-9a-f]{{8}}", path.name):
                     with contextlib.suppress(OSError):
                         path.unlink()
-
-
-def model_files(folder: Path, files: Sequence[StoredFile], source: str) -> ModelFiles:
-    """The result of a search, from an entry's files."""
-    paths: dict[FileRole, Path] = {}
-    digests: dict[FileRole, list[str]] = {}
-    for file in files:
-        paths.setdefault(file.role, folder / file.path)
-        digests.setdefault(file.role, []).append(file.sha256)
-    return ModelFiles(
-        paths=paths, digests={role: combined(every) for role, every in digests.items()}, source=source, folder=folder
-    )
 
 
 def _readable(name: str) -> str:

@@ -18,7 +18,6 @@ __all__ = ["Statement", "adapter_base", "read_statement"]
 _OFFSET_FAMILIES = frozenset({"xlm-roberta", "xlm-roberta-xl", "roberta", "camembert", "data2vec-text", "mpnet"})
 _MODULES = frozenset({"Transformer", "Pooling", "Normalize", "Dense"})
 _SHORTEST = 3  # tokens: the two special ones, and one of text
-_MOST_WIDE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

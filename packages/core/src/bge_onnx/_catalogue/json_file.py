@@ -21,7 +21,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty where there is no such file.
 
     Raises:
-        UnsuitableModelError: If it is no JSON file, or holds something else than an object.
+        UnsuitableModelError: If it is not a JSON file, or holds something else than an object.
     """
     value = _load(path)
     if value is not None and not isinstance(value, dict):
@@ -33,7 +33,7 @@ def read_list(path: Path) -> list[dict[str, Any]]:
     """The objects of the list in a JSON file; empty where there is no such file.
 
     Raises:
-        UnsuitableModelError: If it is no JSON file, or holds something else than a list of objects.
+        UnsuitableModelError: If it is not a JSON file, or holds something else than a list of objects.
     """
     value = _load(path)
     if value is None:

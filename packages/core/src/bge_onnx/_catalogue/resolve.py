@@ -45,7 +45,7 @@ def check_arguments(pooling: object, instruction: object) -> None:
     """Refuse overrides that cannot be.
 
     Raises:
-        InputTypeError: If `query_instruction` is no string.
+        InputTypeError: If `query_instruction` is not a string.
         InputValueError: If there is no such pooling.
     """
     if pooling is not None and pooling not in get_args(Pooling):

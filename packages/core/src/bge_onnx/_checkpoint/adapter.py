@@ -57,7 +57,7 @@ class AdapterConfig:
         """Read the entries out of `config`, the content of `path`.
 
         Raises:
-            UnsuitableModelError: It is no LoRA, or one of a kind that is not supported; the message names the entry.
+            UnsuitableModelError: It is not a LoRA, or one of a kind that is not supported; the message names the entry.
         """
         kind = config.get("peft_type")
         if kind != "LORA":

@@ -63,8 +63,8 @@ class Architecture:
         """Read the facts out of `config`, the content of `path`.
 
         Raises:
-            UnsuitableModelError: It is no encoder of BERT's or XLM-RoBERTa's kind, or contradicts itself; the message
-                names the entry.
+            UnsuitableModelError: It is not an encoder of BERT's or XLM-RoBERTa's kind, or contradicts itself; the
+                message names the entry.
         """
         facts = _Facts(config, path)
         family = facts.choice("model_type", _FAMILIES)

@@ -150,9 +150,14 @@ def lexical_weights(
         The largest weight of each distinct token; tokens without a positive weight are left out.
     """
     kept = (weights > 0) & ~np.isin(ids, list(unused))
-    indices, place = np.unique(ids[kept].astype(np.int64), return_inverse=True)
+    return largest(ids[kept].astype(np.int64), weights[kept].astype(np.float32))
+
+
+def largest(ids: IntArray, weights: FloatArray) -> LexicalWeights:
+    """The largest weight of each distinct token; both shapes (tokens,)."""
+    indices, place = np.unique(ids, return_inverse=True)
     values = np.zeros(len(indices), dtype=np.float32)
-    np.maximum.at(values, place, weights[kept].astype(np.float32))
+    np.maximum.at(values, place, weights)
     for array in (indices, values):
         array.flags.writeable = False  # answers are remembered, and a caller must not change what others get
     return LexicalWeights(indices, values)

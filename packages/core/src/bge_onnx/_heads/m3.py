@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import FileRole
 from bge_onnx._checkpoint.files import read_tensors
-from bge_onnx._heads.lexical import IntArray, LexicalWeights, M3Vectors, Projection, colbert_vectors, lexical_weights
+from bge_onnx._heads.lexical import IntArray, M3Vectors, Projection, colbert_vectors, largest, lexical_weights
 from bge_onnx._heads.vectors import FloatArray, Outputs, finite, mean, pool, unit
 from bge_onnx._runtime.session import M3_OUTPUTS
 from bge_onnx._text.tokens import Tokens
@@ -191,13 +191,8 @@ def join_windows(answers: npt.NDArray[np.object_], tokens: IntArray) -> M3Vector
     """
     indices = np.concatenate([answer.lexical.indices for answer in answers])
     values = np.concatenate([answer.lexical.values for answer in answers])
-    kinds, places = np.unique(indices, return_inverse=True)
-    highest = np.zeros(len(kinds), dtype=np.float32)
-    np.maximum.at(highest, places, values)
-    for array in (kinds, highest):
-        array.flags.writeable = False  # answers are remembered, and a caller must not change what others get
     return M3Vectors(
         dense=mean(np.stack([answer.dense for answer in answers]), tokens, normalize=True),
-        lexical=LexicalWeights(kinds, highest),
+        lexical=largest(indices, values),
         colbert=np.concatenate([answer.colbert for answer in answers]),
     )

@@ -15,7 +15,6 @@ from bge_onnx.errors import InputValueError, WeightsError
 __all__ = [
     "CHECKPOINTS",
     "HEADS",
-    "_TOKENIZERS",
     "Choice",
     "choose",
     "form_of",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bge_onnx._cache.digest import combined, remembered_sha256
+from bge_onnx._cache.place import is_folder
 from bge_onnx._catalogue.spec import FileRole, Precision
 from bge_onnx._repository.choice import CHECKPOINTS, Choice, choose
 from bge_onnx._repository.files import ModelFiles
@@ -60,7 +61,7 @@ def paths_in(folder: Path) -> list[str]:
         path = Path(entry.path)
         if _is_file(path):
             found.append(entry.name)
-        elif _is_folder(path):
+        elif is_folder(path):
             try:
                 below = sorted(os.scandir(path), key=lambda inner: inner.name)
             except OSError:
@@ -194,12 +195,5 @@ def _digest(path: Path, cache: Path | None) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.stat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
     except (OSError, ValueError):
         return False

@@ -59,7 +59,7 @@ class Hub:
             advance: Told the number of bytes whenever some have arrived.
 
         Raises:
-            SourceError: If the network is not to be used, or `HF_ENDPOINT` is no address.
+            SourceError: If the network is not to be used, or `HF_ENDPOINT` is not an address.
         """
         if offline():
             raise SourceError("HF_HUB_OFFLINE is set, and the hub's own cache has no such files")

@@ -92,7 +92,7 @@ def external_files(model: Path) -> tuple[str, ...]:
     """Locations, relative to the model's folder, of the files that hold tensor data of the ONNX file `model`.
 
     Raises:
-        GraphError: If it is no ONNX file, or refers to data outside its folder.
+        GraphError: If it is not an ONNX file, or refers to data outside its folder.
     """
     return tuple(look(model).locations)
 
@@ -101,7 +101,7 @@ def look(model: Path) -> GraphFacts:
     """Walk over an ONNX file.
 
     Raises:
-        GraphError: If it is no ONNX file, or refers to data outside its folder.
+        GraphError: If it is not an ONNX file, or refers to data outside its folder.
     """
     if model.stat().st_size == 0:
         raise GraphError("the file is empty")

@@ -92,10 +92,10 @@ def _safetensors(path: Path) -> None:
 def _torch(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(4)
-        if head[:1] == b"\x80" or head != b"PK\x03\x04":
-            if head[:1] != b"\x80":
-                raise UnsuitableModelError(f"{path.name} is no file of torch.save")
+        if head[:1] == b"\x80":
             return
+        if head != b"PK\x03\x04":
+            raise UnsuitableModelError(f"{path.name} is no file of torch.save")
         file.seek(max(path.stat().st_size - 65_600, 0))
         if b"PK\x05\x06" not in file.read():
             raise UnsuitableModelError(f"{path.name} is no whole file of torch.save: its end is missing")

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from bge_onnx._cache.entries import DamagedEntryError, Entry
 from bge_onnx._cache.links import real_files
 from bge_onnx._cache.listings import remember_listing
-from bge_onnx._cache.place import default_cache_dir
+from bge_onnx._cache.place import default_cache_dir, notes_place
 from bge_onnx._repository.download_bar import download_bar
 from bge_onnx._repository.errors import SourceError, brief
 from bge_onnx._repository.files import ModelFiles
@@ -208,10 +208,7 @@ class Search:
     @property
     def notes(self) -> Path | None:
         """Where digests are remembered; None where there is no place for a cache."""
-        try:
-            return self._cache
-        except OSError:
-            return None
+        return notes_place(self._given)
 
     def _report(self, request: Request, failures: list[str]) -> str:
         asked = f"{request.name} ({request.precision})"

@@ -14,13 +14,11 @@ import numpy.typing as npt
 
 from bge_onnx._runtime.calls import Owner
 from bge_onnx._runtime.pipeline import Pipeline
+from bge_onnx._runtime.windowed import SMALL_CALL, cut
 from bge_onnx._text.tokens import TextTokenizer, query_limit
 from bge_onnx._text.windows import Window
 
 __all__ = ["BestWindows", "Scored", "WholePairs"]
-
-# Characters from which on cutting texts is left to a thread, so that an event loop goes on.
-_SMALL_CALL = 64_000
 
 Pair: TypeAlias = tuple[str, str]
 
@@ -75,7 +73,7 @@ class BestWindows:
     async def arun(self, pairs: list[Pair], owner: Owner, *, check: Callable[[list[Pair]], list[Pair]]) -> Scored:
         """Score pairs off the event loop, once `check` has accepted them."""
         checked = check(pairs)
-        small = sum(len(query) + len(passage) for query, passage in checked) <= _SMALL_CALL
+        small = sum(len(query) + len(passage) for query, passage in checked) <= SMALL_CALL
         plan = self._plan(checked) if small else await asyncio.to_thread(self._plan, checked)
         return _best(plan, await self.pipeline.arun(_pairs(checked, plan), owner, check=list))
 
@@ -87,9 +85,7 @@ class BestWindows:
 
         @cache
         def windows(passage: str, size: int) -> Sequence[Window]:
-            if counts[passage] <= size:
-                return (Window(passage, 0, len(passage), counts[passage]),)
-            return tuple(self.tokenizer.windows(passage, size=size))
+            return cut(passage, counts[passage], self.tokenizer, size=size)
 
         return [
             windows(passage, max(1, self.limit - beside - min(counts[query], query_limit(self.limit))))

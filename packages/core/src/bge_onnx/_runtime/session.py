@@ -56,7 +56,7 @@ class Session:
 
         Raises:
             ProviderError: A provider asked for is absent, or ONNX Runtime fell back to another one.
-            UnsuitableModelError: The file is no readable graph, or none with the inputs and outputs that are due.
+            UnsuitableModelError: The file is not a readable graph, or none with the inputs and outputs that are due.
         """
         self._session = _load(spec, device, threads=threads)
         self.outputs = _outputs(self._session, spec)

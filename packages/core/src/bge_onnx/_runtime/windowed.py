@@ -19,12 +19,12 @@ from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx._text.windows import Window
 from bge_onnx.errors import InputValueError
 
-__all__ = ["Way", "WindowVectors", "Windowed", "apart", "room", "windows_of"]
+__all__ = ["SMALL_CALL", "Way", "WindowVectors", "Windowed", "apart", "cut", "room", "windows_of"]
 
 Answers: TypeAlias = npt.NDArray[Any]
 
 # Characters from which on cutting texts is left to a thread, so that an event loop goes on.
-_SMALL_CALL = 64_000
+SMALL_CALL = 64_000
 
 
 class Way(Protocol):
@@ -52,12 +52,14 @@ class Way(Protocol):
 def windows_of(texts: list[str], tokenizer: TextTokenizer, *, size: int, overlap: int = 0) -> list[list[Window]]:
     """The windows of each text; a text that fits is one, also an empty one."""
     counts = tokenizer.count(texts, special=False)
-    return [
-        [Window(text, 0, len(text), count)]
-        if count <= size
-        else list(tokenizer.windows(text, size=size, overlap=overlap))
-        for text, count in zip(texts, counts, strict=True)
-    ]
+    return [cut(text, count, tokenizer, size=size, overlap=overlap) for text, count in zip(texts, counts, strict=True)]
+
+
+def cut(text: str, count: int, tokenizer: TextTokenizer, *, size: int, overlap: int = 0) -> list[Window]:
+    """The windows of a text of `count` tokens; one that fits is one, also an empty one."""
+    if count <= size:
+        return [Window(text, 0, len(text), count)]
+    return list(tokenizer.windows(text, size=size, overlap=overlap))
 
 
 def room(tokenizer: TextTokenizer, *, limit: int, beside: str) -> int:
@@ -160,7 +162,7 @@ class Windowed:
         return windows_of(texts, self.tokenizer, size=self.size)
 
     async def _aplan(self, texts: list[str]) -> list[list[Window]]:
-        if sum(map(len, texts)) <= _SMALL_CALL:
+        if sum(map(len, texts)) <= SMALL_CALL:
             return self._plan(texts)
         return await asyncio.to_thread(self._plan, texts)
 

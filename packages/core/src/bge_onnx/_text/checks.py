@@ -111,7 +111,7 @@ def check_whole(value: object, *, name: str, least: int = 1, none: str = "") -> 
         none: What None stands for, where None is allowed.
 
     Raises:
-        InputValueError: The value is no whole number of at least `least`, nor an allowed None.
+        InputValueError: The value is neither a whole number of at least `least` nor an allowed None.
     """
     if value is None and none:
         return

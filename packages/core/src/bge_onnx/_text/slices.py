@@ -140,13 +140,13 @@ class Borders:
                 yield read, ""
             start, context, size = end, int(inside), self.size
 
-    def slices(self, text: str, *, first: int = 0) -> Iterator[Slice]:
-        """The whole text in slices of about `size` characters, in order, `first` in the first one."""
-        start, context, size = 0, 0, max(first, self.size)
+    def slices(self, text: str) -> Iterator[Slice]:
+        """The whole text in slices of about `size` characters, in order."""
+        start, context = 0, 0
         while start < len(text):
-            end, inside, safe = self._end(text, start, start + size)
+            end, inside, safe = self._end(text, start, start + self.size)
             yield Slice(start, end, context, safe)
-            start, context, size = end, int(inside), self.size
+            start, context = end, int(inside)
 
     def sure(self, text: str, position: int) -> bool:
         """Whether both sides of a position have the tokens that they would have alone, without spaces around it."""

@@ -23,7 +23,7 @@ class Template:
         """The special tokens of an encoded text or pair of single letters.
 
         Raises:
-            UnsuitableModelError: The letters are no tokens.
+            UnsuitableModelError: The letters are not tokens.
         """
         special = encoding.special_tokens_mask
         content = [position for position, flag in enumerate(special) if not flag]

@@ -93,7 +93,7 @@ class TextTokenizer:
         """Load a `tokenizer.json`, or build the tokeniser from a vocabulary; see `load_tokenizer`.
 
         Raises:
-            UnsuitableModelError: The file is no tokeniser, or one that adds no usable special tokens.
+            UnsuitableModelError: The file is not a tokeniser, or one that adds no usable special tokens.
         """
         try:
             self._tokenizer = load_tokenizer(path)
@@ -230,8 +230,8 @@ def open_tokenizer(path: Path, *, digest: str, rows: int | None = None) -> TextT
         rows: Rows of the model's word table, where they are known.
 
     Raises:
-        UnsuitableModelError: The file is no tokeniser, one that adds no usable special tokens, or one with more tokens
-            than the model has rows for.
+        UnsuitableModelError: The file is not a tokeniser, one that adds no usable special tokens, or one with more
+            tokens than the model has rows for.
     """
     tokenizer = shared((TextTokenizer, digest), lambda: TextTokenizer(path))
     if rows is not None and tokenizer.largest_id >= rows:

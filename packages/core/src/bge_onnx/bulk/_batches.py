@@ -41,7 +41,7 @@ class EmbedBatches:
         **settings: See `bge_onnx.Embedder`. `threads` defaults to the CPUs that the engine grants.
 
     Raises:
-        InputTypeError: A column's name is no str.
+        InputTypeError: A column's name is not a str.
         InputValueError: `role` or `nulls` has no such value, or no column is to be made.
 
     Example:
@@ -80,7 +80,7 @@ class EmbedBatches:
         """The batch with the new columns.
 
         Raises:
-            InputTypeError: It is of no kind that is known, or a text is no str; the message names the row.
+            InputTypeError: It is of no kind that is known, or a text is not a str; the message names the row.
             InputValueError: A column is missing or there already, or a text is null while `nulls` is "error".
             BGEError: The model cannot be opened; see `bge_onnx.Embedder`.
         """
@@ -126,7 +126,7 @@ class RerankBatches:
         **settings: See `bge_onnx.Reranker`. `threads` defaults to the CPUs that the engine grants.
 
     Raises:
-        InputTypeError: A column's name is no str.
+        InputTypeError: A column's name is not a str.
         InputValueError: `nulls` has no such value.
     """
 
@@ -153,7 +153,7 @@ class RerankBatches:
         """The batch with the new column.
 
         Raises:
-            InputTypeError: It is of no kind that is known, or a text is no str; the message names the row.
+            InputTypeError: It is of no kind that is known, or a text is not a str; the message names the row.
             InputValueError: A column is missing or there already, or a text is null while `nulls` is "error".
             BGEError: The model cannot be opened; see `bge_onnx.Reranker`.
         """
@@ -181,7 +181,7 @@ def check_name(what: str, name: object) -> None:
     """Refuse a column's name that is none.
 
     Raises:
-        InputTypeError: It is no str, or empty.
+        InputTypeError: It is not a str, or empty.
     """
     if not isinstance(name, str) or not name:
         msg = f"{what} must be a column's name, got {name!r}"

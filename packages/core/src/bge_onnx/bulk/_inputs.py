@@ -58,7 +58,7 @@ def find_inputs(names: object, *, format: Format | None = None) -> list[Input]: 
         The files in the given order, those of a folder or pattern sorted by name.
 
     Raises:
-        InputTypeError: `names` are no paths.
+        InputTypeError: `names` are not paths.
         InputValueError: There is no such file, a format cannot be told, or standard input is named beside others.
     """
     if format is not None and format not in get_args(Format):

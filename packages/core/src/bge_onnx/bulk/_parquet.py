@@ -25,7 +25,7 @@ def read_parquet(
         advance: Told which share of the file has been read, 0 to 1.
 
     Raises:
-        InputValueError: It is no Parquet file, lacks a column, or a column has an unsuitable type.
+        InputValueError: It is not a Parquet file, lacks a column, or a column has an unsuitable type.
         MissingPackageError: pyarrow is not installed.
     """
     file = _open(name)

@@ -11,7 +11,7 @@ from typing import TypeAlias, Unpack
 from bge_onnx._text.checks import check_whole
 from bge_onnx.bulk._arrow import Foreign, load
 from bge_onnx.bulk._batches import EmbedBatches, RerankBatches
-from bge_onnx.bulk._encoding import Role
+from bge_onnx.bulk._encoding import CHUNK, Role
 from bge_onnx.bulk._missing import Nulls
 from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings
 
@@ -22,7 +22,7 @@ __all__ = ["BATCH_ROWS", "EmbedBatches", "RerankBatches", "embed_column", "reran
 Dataset: TypeAlias = Foreign  # ray.data.Dataset
 
 # A window of the core, within which texts are sorted by length.
-BATCH_ROWS = 2048
+BATCH_ROWS = CHUNK
 
 
 def embed_column(
@@ -55,7 +55,7 @@ def embed_column(
         **settings: See `bge_onnx.Embedder`.
 
     Raises:
-        InputTypeError: A column's name is no str.
+        InputTypeError: A column's name is not a str.
         InputValueError: An argument has no such value.
     """
     EmbedBatches(  # refuses what cannot work here rather than in an actor, where Ray would try again and again
@@ -100,7 +100,7 @@ def rerank_column(
         **settings: See `bge_onnx.Reranker`.
 
     Raises:
-        InputTypeError: A column's name is no str.
+        InputTypeError: A column's name is not a str.
         InputValueError: An argument has no such value.
     """
     RerankBatches(model, query=query, passage=passage, into=into, nulls=nulls, **settings)

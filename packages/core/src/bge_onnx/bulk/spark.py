@@ -85,7 +85,7 @@ def embed_column(
 
     Raises:
         InputValueError: `column` is not there, or a new column is there already.
-        InputTypeError: A column's name is no str.
+        InputTypeError: A column's name is not a str.
     """
     add = EmbedBatches(model, column=column, into=into, sparse_into=sparse_into, role=role, nulls=nulls, **settings)
     added = {name: kind for name, kind in ((into, _VECTOR), (sparse_into, _SPARSE)) if name is not None}
@@ -115,7 +115,7 @@ def rerank_column(
 
     Raises:
         InputValueError: A column is not there, or `into` is there already.
-        InputTypeError: A column's name is no str.
+        InputTypeError: A column's name is not a str.
     """
     add = RerankBatches(model, query=query, passage=passage, into=into, nulls=nulls, **settings)
     return _over_batches(frame, add, reads=[query, passage], added={into: FloatType()})

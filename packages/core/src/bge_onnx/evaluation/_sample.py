@@ -40,7 +40,7 @@ def take_sample(texts: Iterable[str], vectors: npt.ArrayLike, *, size: int) -> S
     """Check the lists and take at most `size` different texts from them, spread evenly.
 
     Raises:
-        InputTypeError: A text is no str, or the vectors are no numbers.
+        InputTypeError: A text is not a str, or the vectors are not numbers.
         InputValueError: The lists do not belong together, are too short, or hold NaN, infinity or zeros alone.
     """
     listed = _texts(texts)

@@ -14,10 +14,9 @@ import numpy as np
 from bge_onnx import Embedder, ModelSpec
 from bge_onnx._repository.sources import SourceLike
 from bge_onnx.evaluation.recipes import Recipe
-from bge_onnx.settings import EngineSettings
+from bge_onnx.settings import EngineSettings, ModelName
 from bge_onnx.types import FloatArray, Pooling, Precision
 
-ModelName: TypeAlias = str | PathLike[str] | ModelSpec
 # Fetching another file, only to see whether it was the one, is not what anybody asked for.
 _FILES_OF_THEIR_OWN = ("fp16", "int8-dynamic")
 _Graph: TypeAlias = tuple[str, Precision, Pooling]

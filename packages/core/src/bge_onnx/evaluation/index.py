@@ -14,11 +14,11 @@ from bge_onnx import BGEError, ModelSpec, list_models
 from bge_onnx.errors import InputValueError, WeightsError
 from bge_onnx.evaluation._sample import Sample, take_sample
 from bge_onnx.evaluation._search import NEAR, SAME, Fit, Search
-from bge_onnx.evaluation._trials import ModelName, Trials
+from bge_onnx.evaluation._trials import Trials
 from bge_onnx.evaluation._verdict import judge, undecided
 from bge_onnx.evaluation.recipes import Recipe, Role
 from bge_onnx.evaluation.report import IndexReport, Length, Part
-from bge_onnx.settings import EngineSettings
+from bge_onnx.settings import EngineSettings, ModelName
 from bge_onnx.types import FloatArray, Pooling
 
 __all__ = ["check_index"]
@@ -65,7 +65,7 @@ def check_index(
         The recipe, the figures and the verdict; `str()` of it is a paragraph.
 
     Raises:
-        InputTypeError: A text is no str, or the vectors are no numbers.
+        InputTypeError: A text is not a str, or the vectors are not numbers.
         InputValueError: Texts and vectors do not belong together, are too few, or hold NaN; the dimension is not the
             model's.
         BGEError: The model cannot be opened; see `Embedder`.

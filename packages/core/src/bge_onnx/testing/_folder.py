@@ -72,8 +72,8 @@ def write_tiny_model(
         `folder`.
 
     Raises:
-        InputValueError: `hidden` is no multiple of `heads`, a number is not positive, the vocabulary is too small for
-            the characters, or the model needs `external_data=True`.
+        InputValueError: `hidden` is not a multiple of `heads`, a number is not positive, the vocabulary is too small
+            for the characters, or the model needs `external_data=True`.
     """
     bert = kind in ("embedder", "bert-reranker")
     tokenizer = (bert_tokenizer if bert else xlmr_tokenizer)(vocabulary)

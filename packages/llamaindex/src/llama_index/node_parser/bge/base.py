@@ -83,7 +83,7 @@ class BGENodeParser(MetadataAwareTextSplitter):
         """Leave out what a dump says of a function that it cannot hold, and its `class_name`."""
         if not isinstance(data, Mapping):
             return data
-        dropped = {"class_name"} | {name for name in ("id_func",) if not callable(data.get(name))}
+        dropped = {"class_name"} if callable(data.get("id_func")) else {"class_name", "id_func"}
         return {name: value for name, value in data.items() if name not in dropped}
 
     @classmethod

@@ -98,7 +98,7 @@ class BGEDocumentSplitter:
             number in it; `split_idx_start`, the position of their first character; `page_number`, by form feeds.
 
         Raises:
-            InputTypeError: `documents` is no list of Documents; the message names the position.
+            InputTypeError: `documents` is not a list of Documents; the message names the position.
             InputValueError: A document has no content, or metadata that leave its parts no room.
         """
         check_documents(documents, component=type(self).__name__)
@@ -124,7 +124,7 @@ class BGEDocumentSplitter:
         page = 1
         position = number = 0
         for number, part in enumerate((window for window in windows if window), 1):
-            page += content.count("\f", position, part.start) if part.start >= position else 0
+            page += content.count("\f", position, part.start)
             position = max(position, part.start)
             meta = {
                 "source_id": document.id,
