@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -257,19 +258,34 @@ class TestProcesses:
             _find(cache, shelf)
         assert "waiting for another process" in caplog.text
 
+    @pytest.mark.parametrize("method", ["rename", "replace"])
     def test_a_rename_that_windows_refuses_for_a_moment_is_tried_again(
-        self, cache: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+        self, method: str, cache: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        rename, refusals = Path.rename, [PermissionError(13, "busy"), PermissionError(13, "busy")]
+        rename, refusals = getattr(Path, method), [PermissionError(13, "busy"), PermissionError(13, "busy")]
 
-        def busy(self: Path, target: Path) -> Path:
+        def busy(self: Path, target: Path) -> Any:
             if refusals:
                 raise refusals.pop()
             return rename(self, target)
 
         monkeypatch.setattr(_lock, "_WINDOWS", True)
-        monkeypatch.setattr(Path, "rename", busy)
+        monkeypatch.setattr(Path, method, busy)
         assert _find(cache, shelf).digests["model"] == sha256(MODEL)
+        assert refusals == []
+
+    def test_elsewhere_a_refusal_is_an_answer(self, cache: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+        refused: list[Path] = []
+
+        def never(self: Path, target: Path) -> Any:
+            refused.append(target)
+            raise PermissionError(13, "no", str(self))
+
+        monkeypatch.setattr(_lock, "_WINDOWS", False)
+        monkeypatch.setattr(Path, "rename", never)
+        with pytest.raises(WeightsError, match="no"):
+            _find(cache, shelf)
+        assert len(refused) == 1
 
 
 class TestSources:

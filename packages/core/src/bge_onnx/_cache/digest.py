@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from bge_onnx._cache.lock import replaced
+
 __all__ = ["combined", "git_blob_sha1", "remembered_sha256", "sha256_of"]
 
 _REMEMBERED = 1024
@@ -84,7 +86,7 @@ def _write(note: Path, content: dict[str, object]) -> None:
     scratch = note.with_name(f".{uuid.uuid4().hex[:8]}.tmp")
     try:
         scratch.write_text(json.dumps(content), encoding="utf-8")
-        scratch.replace(note)
+        replaced(scratch, note)
     finally:
         scratch.unlink(missing_ok=True)
     notes = list(note.parent.iterdir())

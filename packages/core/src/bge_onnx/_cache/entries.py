@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bge_onnx._cache.digest import sha256_of
-from bge_onnx._cache.lock import locked, renamed
+from bge_onnx._cache.lock import locked, renamed, replaced
 from bge_onnx._catalogue.spec import FileRole, FileSpec, WeightsSpec
 
 __all__ = ["DamagedEntryError", "Entry", "Origin", "StoredFile"]
@@ -232,7 +232,7 @@ def _write_manifest(folder: Path, origin: Origin, files: Sequence[StoredFile]) -
     scratch = folder / f"{_MANIFEST}.{uuid.uuid4().hex[:8]}"
     try:
         scratch.write_text(text, encoding="utf-8")
-        scratch.replace(folder / _MANIFEST)
+        replaced(scratch, folder / _MANIFEST)
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)

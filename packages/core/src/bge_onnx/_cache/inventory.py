@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from bge_onnx._cache.lock import renamed
+
 __all__ = ["Kept", "Kind", "inventory", "remove"]
 
 Kind: TypeAlias = Literal["weights", "prepared", "linked", "leftover"]
@@ -48,7 +50,7 @@ def inventory(cache: Path) -> list[Kept]:
 def remove(kept: Kept) -> None:
     """Take an entry away, by a rename first, so that no reader meets half of it."""
     doomed = kept.folder.with_name(f".{kept.folder.name.lstrip('.')}.{os.getpid()}.removed")
-    kept.folder.rename(doomed)
+    renamed(kept.folder, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 

@@ -8,6 +8,7 @@ import json
 import uuid
 from pathlib import Path
 
+from bge_onnx._cache.lock import replaced
 from bge_onnx._repository.protocol import Listing, RemoteFile
 
 __all__ = ["recall_listing", "remember_listing"]
@@ -33,7 +34,7 @@ def remember_listing(cache: Path, model: str, revision: str, listing: Listing) -
         scratch = note.with_name(f".{uuid.uuid4().hex[:8]}.tmp")
         try:
             scratch.write_text(text, encoding="utf-8")
-            scratch.replace(note)
+            replaced(scratch, note)
         finally:
             scratch.unlink(missing_ok=True)
         notes = sorted(note.parent.iterdir(), key=lambda path: path.stat().st_mtime)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["locked", "renamed"]
+__all__ = ["locked", "renamed", "replaced"]
 
 _logger = logging.getLogger("bge_onnx")
 
@@ -59,10 +59,20 @@ def locked(path: Path, *, progress: Callable[[], object]) -> Iterator[None]:
 
 
 def renamed(source: Path, target: Path) -> None:
-    """Rename; on Windows again for some seconds, because virus scanners hold files right after they are written."""
+    """Rename a file or folder to a name that nothing has."""
+    _patiently(lambda: source.rename(target))
+
+
+def replaced(source: Path, target: Path) -> None:
+    """Rename a file over another, which may be there or not."""
+    _patiently(lambda: source.replace(target))
+
+
+def _patiently(rename: Callable[[], object]) -> None:
+    """On Windows again for some seconds: scanners hold what was just written, and readers what is to be replaced."""
     for pause in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 0.0):
         try:
-            source.rename(target)
+            rename()
             return
         except PermissionError:
             if not _WINDOWS or not pause:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bge_onnx import Reranker
+from bge_onnx._cache.lock import replaced
 from bge_onnx._catalogue.registry import catalogue_entry
 from bge_onnx._catalogue.spec import ModelSpec, Precision
 from bge_onnx._cli import options
@@ -104,7 +105,7 @@ def _copy(files: ModelFiles, target: Path) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         scratch = copy.with_name(f".{copy.name}.{os.getpid()}")
         shutil.copyfile(source, scratch)
-        scratch.replace(copy)
+        replaced(scratch, copy)
     return target
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from bge_onnx._cache.digest import git_blob_sha1, sha256_of
+from bge_onnx._cache.lock import renamed, replaced
 from bge_onnx._repository.errors import SourceError
 from bge_onnx._repository.patience import Watch
 
@@ -129,7 +130,7 @@ class Transfer:
 
         ours = blob.with_name(f"{blob.name}.{uuid.uuid4().hex[:8]}.incomplete")
         if part is not None:
-            part.rename(ours)
+            renamed(part, ours)
         headers = build_hf_headers(token=self.token, user_agent="bge-onnx")
         if urlsplit(location).netloc != urlsplit(url).netloc:
             headers.pop("authorization", None)
@@ -142,7 +143,7 @@ class Transfer:
             http_get(location, out, resume_size=held, headers=headers, expected_size=size, _tqdm_bar=bar)
         found = sha256_of(ours) if len(blob.name) == 64 else git_blob_sha1(ours)
         if found == blob.name:
-            ours.replace(blob)
+            replaced(ours, blob)
             return
         ours.unlink()
         if part is None:

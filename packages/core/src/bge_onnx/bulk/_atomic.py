@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+from bge_onnx._cache.lock import replaced
+
 Json: TypeAlias = Any
 
 
@@ -25,7 +27,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         write(file)
         file.flush()
         os.fsync(file.fileno())
-    scratch.replace(path)
+    replaced(scratch, path)
     sync_folder(path.parent)
 
 
