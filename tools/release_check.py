@@ -71,6 +71,9 @@ def versions(projects: Sequence[Project]) -> Iterator[str]:
     """The four packages share one version, and every file that names it names that."""
     said = {project.name: project.version for project in projects}
     citation = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    code = (projects[0].folder / "src" / "bge_onnx" / "__init__.py").read_text(encoding="utf-8")
+    stated = re.search(r'^__version__ = "([^"]+)"$', code, re.MULTILINE)
+    said["bge_onnx.__version__"] = stated[1] if stated else "none"
     said["CITATION.cff"] = citation[1].strip("\"'") if citation else "none"
     if len(set(said.values())) > 1:
         yield f"versions differ: {said}"

@@ -7,6 +7,7 @@ The same program talks to a Qdrant server: `python -m examples.demo --url http:/
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,11 @@ def main() -> int:
     parser.add_argument("--index", type=Path, default=_ROOT / ".demo" / "qdrant", help="that folder")
     parser.add_argument("--page", type=Path, default=_ROOT / "demo.html", help="the page to write")
     arguments = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a console without Chinese, as Windows may have, must not end the demo
     published = TASK.published["BAAI/bge-small-en-v1.5"] / 100
     print(
         f"To show: BAAI/bge-small-en-v1.5 reaches the nDCG@10 of {published:.4f} published for XQuAD (en), the same "
