@@ -211,12 +211,15 @@ class Builder:
         values = layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2)
         query = op("Reshape", first("query", asked.weight, asked.bias), self._ints([-1, heads, width]))
         seen = op("MatMul", op("Transpose", query, perm=[1, 0, 2]), self._writer.weight("last.key", keys))
-        scores = op("FusedMatMul", op("Transpose", seen, perm=[1, 0, 2]), texts, domain=MICROSOFT, transB=1)
+        scores = self._scored(op("Transpose", seen, perm=[1, 0, 2]), texts)
         mask = op("Unsqueeze", self._mask, self._ints([1]))
         weights = op("Softmax", op("Add", scores, mask), axis=-1)
         mixed = op("Transpose", op("MatMul", weights, texts), perm=[1, 0, 2])
         context = op("MatMul", mixed, self._writer.weight("last.value", values))
         return op("Reshape", op("Transpose", context, perm=[1, 0, 2]), self._as_rows)
+
+    def _scored(self, asked: str, texts: str) -> str:
+        return self._writer.op("FusedMatMul", asked, texts, domain=MICROSOFT, transB=1)
 
     def _embeddings(self) -> str:
         op, encoder = self._writer.op, self._encoder
