@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -24,6 +25,7 @@ from bge_onnx._cache.place import prepared_places
 from bge_onnx._catalogue.spec import FileRole, FileSpec, Precision, WeightsSpec
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.cpu import instruction_sets
+from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
 from bge_onnx._runtime.session import (
     DENSE_OUTPUTS,
@@ -90,7 +92,7 @@ def prepare_graph(
     answer: Answer,
     precision: Precision,
     cache_dir: Path | None,
-    on_cpu: bool,
+    device: Device,
 ) -> ReadyGraph:
     """The graph to open: prepared where that is possible, else as published; of a checkpoint, always prepared.
 
@@ -99,27 +101,28 @@ def prepare_graph(
         checkpoint: What they are where they are no graph.
         answer: What the graph must deliver: one vector a text, all token outputs, what bge-m3's heads need or give, or
             logits.
-        precision: What the user asked for; "int8" is made here, the others are published.
+        precision: What the user asked for; "int8" is made here, and "fp16" of float32 for CUDA; what else differs from
+            the files' own is published.
         cache_dir: Where prepared graphs are kept, in `prepared/`; None for the default cache.
-        on_cpu: Whether the graph will run on the CPU; other devices get the published one, or of a checkpoint one in
-            float32 and of standard operators.
+        device: Where the graph will run; devices other than the CPU and CUDA get the published one, or of a checkpoint
+            one in float32 and of standard operators.
 
     Raises:
-        InputValueError: "int8" was asked for on another device.
-        UnsuitableModelError: "int8" was asked for and the graph is none that can be rewritten; or a checkpoint is
-            damaged, or none that a graph can be made of.
+        InputValueError: "int8" was asked for on another device than the CPU.
+        UnsuitableModelError: A precision was asked for that is made here, and the graph is none that can be rewritten;
+            or a checkpoint is damaged, or none that a graph can be made of.
         WeightsError: The cache cannot be written, and there is no published graph that would do.
     """
-    if precision == "int8" and not on_cpu:
-        other = "fp16" if checkpoint is None else "fp32"
+    if precision == "int8" and device.target != "cpu":
+        other = "fp16" if checkpoint is None or device.target == "cuda" else "fp32"
         msg = f"precision='int8' is made for the CPU; leave providers= out, or pass precision={other!r}"
         raise InputValueError(msg)
     published = None
     if checkpoint is None:
         published = ReadyGraph(path=files.paths["model"], outputs=_OUTPUTS[answer], note=f"as published, {precision}")
-        if not on_cpu or precision in ("fp16", "int8-dynamic"):
+        if device.target == "any" or files.precision != "fp32":
             return published
-    request = _Request(files, checkpoint, answer, precision, on_cpu)
+    request = _Request(files, checkpoint, answer, precision, device)
     try:
         return _prepared(request, prepared_places(cache_dir))
     except BGEError:
@@ -129,7 +132,7 @@ def prepare_graph(
             raise
         return replace(published, note=f"{published.note} ({error})")
     except OSError as error:
-        if precision == "int8" or published is None:
+        if precision != "fp32" or published is None:
             msg = f"the prepared graph cannot be kept ({error}); pass a cache_dir that can be written, or set BGE_CACHE"
             raise WeightsError(msg) from error
         _logger.warning("no prepared graph can be made (%s): the published one is used, which is slower", error)
@@ -178,7 +181,7 @@ class _Request:
     checkpoint: CheckpointFiles | None
     answer: Answer
     precision: Precision
-    on_cpu: bool
+    device: Device
 
     def key(self) -> str:
         digests = self.files.digests
@@ -187,8 +190,14 @@ class _Request:
         if self.answer == "m3" and "sparse_linear" not in self.files.paths:
             parts.append("heads in the graph")  # so that it is left as it is
         # What ONNX Runtime has optimised runs on CPUs with the instructions that it was optimised for.
-        parts += [ort.__version__, instruction_sets()] if self.on_cpu else ["any device"]
+        target = self.device.target
+        parts += [ort.__version__, instruction_sets()] if target == "cpu" else [f"{target} device"]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+    @property
+    def rows(self) -> Literal["cls", "tokens"]:
+        """Which rows of the last layer answer the question."""
+        return "tokens" if self.answer in ("tokens", "m3") else "cls"
 
     @property
     def original(self) -> str:
@@ -209,7 +218,7 @@ def _open(entry: Entry, request: _Request) -> ReadyGraph | None:
     outputs = _OUTPUTS[request.answer]
     if request.answer == "vector":
         outputs = (*outputs, _VECTOR)
-    return ReadyGraph(path=entry.folder / _MODEL, outputs=outputs, note=origin.label, prepared=request.on_cpu)
+    return ReadyGraph(path=entry.folder / _MODEL, outputs=outputs, note=origin.label, prepared=request.device.is_cpu)
 
 
 def _make(entry: Entry, request: _Request) -> ReadyGraph:
@@ -229,7 +238,9 @@ def _make(entry: Entry, request: _Request) -> ReadyGraph:
 
 def _fill(staging: Path, request: _Request) -> str:
     """Put the graph and its weights into an empty folder; returns what was done."""
-    if not request.on_cpu:
+    if request.device.target == "cuda":
+        return _for_cuda(staging, request)
+    if not request.device.is_cpu:
         return _portable(staging, request)
     with TemporaryDirectory(dir=staging) as scratch:
         source, note = _rebuilt(request, Path(scratch))
@@ -247,7 +258,7 @@ def _rebuilt(request: _Request, scratch: Path) -> tuple[Path, str]:
     )  # costs start-up time that a prepared model need not pay
 
     files, checkpoint, precision = request.files, request.checkpoint, request.precision
-    rows: Literal["cls", "tokens"] = "tokens" if request.answer in ("tokens", "m3") else "cls"
+    rows = request.rows
     made: Literal["fp32", "int8"] = "int8" if precision == "int8" else "fp32"
     if checkpoint is not None:
         with _refusals(request):
@@ -266,6 +277,32 @@ def _rebuilt(request: _Request, scratch: Path) -> tuple[Path, str]:
         _as_published(model, precision, first_line(error))
         raise _NotNow(first_line(error)) from error
     return graph.path, graph.note
+
+
+def _for_cuda(staging: Path, request: _Request) -> str:
+    from bge_onnx._graph import OnnxFile, UnrecognisedGraph, prepare_cuda
+
+    model, precision = request.files.paths["model"], request.precision
+    make = partial(
+        prepare_cuda,
+        rows=request.rows,
+        floats="fp16" if precision == "fp16" else "fp32",
+        data=_DATA,
+        providers=[(name, dict(options)) for name, options in request.device.providers],
+    )
+    if request.checkpoint is not None:
+        with _refusals(request):
+            graph = make(_checkpoint(request), staging)
+        return f"built from {model.name}: {graph.note.removeprefix('rebuilt: ')}"
+    try:
+        if request.answer == "m3" and "sparse_linear" not in request.files.paths:
+            raise UnrecognisedGraph("bge-m3's heads are part of the graph, or missing")
+        return make(OnnxFile(model), staging).note
+    except (BGEError, OSError):
+        raise
+    except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
+        _as_published(model, precision, first_line(error))
+        raise _NotNow(first_line(error)) from error
 
 
 def _portable(staging: Path, request: _Request) -> str:
@@ -302,7 +339,7 @@ def _refusals(request: _Request) -> Iterator[None]:
 
 
 def _as_published(model: Path, precision: Precision, reason: str) -> tuple[Path, str]:
-    if precision == "int8":
-        msg = f"{model} cannot be made int8 here: {reason}; pass precision='fp32'"
+    if precision != "fp32":
+        msg = f"{model} cannot be made {precision} here: {reason}; pass precision='fp32'"
         raise UnsuitableModelError(msg)
     return model, f"as published, {precision} ({reason})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import onnxruntime as ort
 
@@ -15,7 +15,11 @@ from bge_onnx.errors import InputTypeError, InputValueError, ProviderError
 Provider: TypeAlias = str | tuple[str, Mapping[str, Any]]
 ProviderSpec: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
+# What a graph is made for: the CPU's or CUDA's kernels, or whatever else there may be.
+Target: TypeAlias = Literal["cpu", "cuda", "any"]
+
 CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 _SUFFIX = "ExecutionProvider"
 
 # Padded tokens a batch. Measured on AVX2 and AVX-512 machines: batches of this size stay in the cache, and larger ones
@@ -26,6 +30,10 @@ CPU_BUDGET = 512
 _OTHER_BUDGET = 32_768
 # One batch computes while the next one's inputs travel.
 _OTHER_CALLERS = 2
+
+# Options that stand where the user states none. ONNX Runtime would multiply float32 with 10 bits of mantissa on CUDA,
+# which moves vectors in the fourth digit: float32 is what was asked for.
+_DEFAULTS: Mapping[str, Mapping[str, str]] = {CUDA: {"use_tf32": "0"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +76,15 @@ class Device:
 
     @property
     def is_cpu(self) -> bool:
-        """Whether the CPU is all that was asked for: only then are graphs prepared and weights mapped."""
+        """Whether the CPU is all that was asked for: only then are weights mapped."""
         return _cpu_only(self.providers)
+
+    @property
+    def target(self) -> Target:
+        """Which graphs it runs best."""
+        if self.is_cpu:
+            return "cpu"
+        return "cuda" if self.providers[0][0] == CUDA else "any"
 
 
 def provider_names(providers: object) -> list[Provider] | None:
@@ -131,10 +146,9 @@ def _provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec,
 
 
 def _spec(provider: Provider) -> ProviderSpec:
-    if isinstance(provider, str):
-        return provider, ()
-    name, options = provider
-    return name, tuple(sorted((str(key), str(value)) for key, value in options.items()))
+    name, options = (provider, {}) if isinstance(provider, str) else provider
+    stated = {str(key): str(value) for key, value in options.items()}
+    return name, tuple(sorted({**_DEFAULTS.get(name, {}), **stated}.items()))
 
 
 def _cpu_only(specs: Sequence[ProviderSpec]) -> bool:
