@@ -11,28 +11,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import itertools
 import json
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from checkpoint import SHAPES, write
-
 from bge_onnx import Embedder
+from bge_onnx.types import Precision
+from checkpoint import SHAPES, write
 
 # Tokens of one measurement: a second or more of work for the fastest contender.
 _TOKENS = {"small": 6_000_000, "base": 3_000_000, "large": 1_000_000, "m3": 1_000_000}
 _QUERIES = 200
-_ST_BATCHES = (32, 128, 512)
+_LONG_TEXTS = 32
 
-Embed = Callable[[Sequence[str]], np.ndarray]
+Embed: TypeAlias = Callable[[Sequence[str]], np.ndarray]
+Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -74,23 +78,24 @@ def texts(vocabulary: Sequence[str], tokens: int, *, length: int | None) -> list
     return made
 
 
-def ours(folder: Path, precision: str, cache: Path, **settings: Any) -> Contender:
+def ours(folder: Path, precision: Precision, cache: Path) -> Contender:
     """Our embedder on the card."""
     embedder = Embedder(
-        folder, precision=precision, providers=["cuda"], cache_dir=cache, query_instruction="", pooling="cls", **settings
+        folder, precision=precision, providers=["cuda"], cache_dir=cache, query_instruction="", pooling="cls"
     )
-    print(f"  {precision}: {embedder.graph}" if hasattr(embedder, "graph") else "", flush=True)
+    print(f"ours {precision}: {embedder.graph}", file=sys.stderr, flush=True)
     return Contender(f"ours {precision}", embedder.embed_documents, embedder.embed_query)
 
 
-def theirs(folder: Path, half: bool, batch: int, length: int) -> Contender:
+def theirs(folder: Path, floats: str, batch: int, length: int) -> Contender:
     """sentence-transformers on the card."""
     from sentence_transformers import SentenceTransformer, models
 
     body = models.Transformer(str(folder), max_seq_length=length)
-    model = SentenceTransformer(modules=[body, models.Pooling(body.get_word_embedding_dimension(), "cls"), models.Normalize()], device="cuda")
-    model = model.half() if half else model
-    name = f"sentence-transformers {'fp16' if half else 'fp32'}, batch {batch}"
+    pooling = models.Pooling(body.get_word_embedding_dimension(), "cls")
+    model = SentenceTransformer(modules=[body, pooling, models.Normalize()], device="cuda")
+    model = model.half() if floats == "fp16" else model
+    name = f"sentence-transformers {floats}, batch {batch}"
     return Contender(name, lambda given: model.encode(list(given), batch_size=batch), model.encode)
 
 
@@ -121,94 +126,83 @@ def card_memory() -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0])
 
 
-def contenders(folder: Path, cache: Path, length: int, peers: bool) -> Iterator[Callable[[], Contender]]:
-    """What is compared, opened one at a time."""
-    for precision in ("fp32", "fp16"):
-        yield lambda precision=precision: ours(folder, precision, cache)  # type: ignore[misc]
-    if peers:
-        for half in (False, True):
-            for batch in _ST_BATCHES:
-                yield lambda half=half, batch=batch: theirs(folder, half, batch, length)  # type: ignore[misc]
+def contenders(folder: Path, cache: Path, length: int, batches: Sequence[int]) -> list[Callable[[], Contender]]:
+    """What is compared, to be opened one at a time."""
+    floats: tuple[Precision, ...] = ("fp32", "fp16")
+    opened: list[Callable[[], Contender]] = [partial(ours, folder, precision, cache) for precision in floats]
+    return opened + [partial(theirs, folder, kind, batch, length) for kind in floats for batch in batches]
+
+
+def measure(shape: str, opened: Callable[[], Contender], look: Callable[[Contender], Row]) -> Row:
+    """One row; a contender's failure is one too, and not the end."""
+    row: Row = {"shape": shape}
+    before = card_memory()
+    try:
+        contender = opened()
+        row |= {"contender": contender.name, **look(contender), "memory": card_memory() - before}
+    except Exception as error:  # whatever a library raises
+        row["error"] = f"{type(error).__name__}: {error}"[:300]
+    return row
+
+
+def ordinary(folder: Path, cache: Path, shape: str, scale: float, batches: Sequence[int]) -> Iterator[Row]:
+    """Texts of up to 512 tokens."""
+    vocabulary, tokens = words(folder), int(_TOKENS[shape] * scale)
+    mixed, uniform = texts(vocabulary, tokens, length=None), texts(vocabulary, tokens, length=512)
+    sample = [*mixed[:: max(1, len(mixed) // 24)], uniform[0]]
+    with Embedder(folder, cache_dir=cache, query_instruction="", pooling="cls", max_length=512) as here:
+        truth = here.embed_documents(sample)
+        counts = [int(np.minimum(here.count_tokens(given), 512).sum()) for given in (mixed, uniform)]
+
+    def look(contender: Contender) -> Row:
+        return {
+            "cosine": float((contender.embed(sample) * truth).sum(axis=1).min()),
+            "query": latency(contender, [text[:60] for text in mixed[:_QUERIES]]),
+            "mixed": rate(contender, mixed, counts[0]) / 1000,
+            "uniform": rate(contender, uniform, counts[1]) / 1000,
+        }
+
+    for opened in contenders(folder, cache, 512, batches):
+        yield measure(shape, opened, look)
+        release()
+
+
+def long(folder: Path, cache: Path, shape: str) -> Iterator[Row]:
+    """Texts of 8,192 tokens."""
+    given = texts(words(folder), _LONG_TEXTS * 8192, length=8192)
+    for opened in contenders(folder, cache, 8192, [8]):
+        yield measure(f"{shape}, 8192", opened, lambda c: {"uniform": rate(c, given, _LONG_TEXTS * 8192) / 1000})
+        release()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", default="small,base,large,m3")
     parser.add_argument("--long", action="store_true", help="texts of 8,192 tokens for m3")
-    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--batches", default="32,128,512", help="of sentence-transformers; empty leaves it out")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of tokens")
     parser.add_argument("--output", type=Path, help="JSON lines, appended")
     arguments = parser.parse_args()
+    batches = [int(batch) for batch in arguments.batches.split(",") if batch]
     print("| shape | contender | mixed, ktokens/s | 512 tokens, ktokens/s | query p50 ms | card MiB | cosine min |")
     print("|---|---|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         for shape in arguments.shapes.split(","):
             folder, cache = model_folder(Path(scratch), shape), Path(scratch, "cache")
-            vocabulary = words(folder)
-            budget = int(_TOKENS[shape] * arguments.scale)
-            mixed, uniform = texts(vocabulary, budget, length=None), texts(vocabulary, budget, length=512)
-            sample = [mixed[0], *mixed[:: max(1, len(mixed) // 24)], uniform[0]]
-            on_cpu = Embedder(folder, cache_dir=cache, query_instruction="", pooling="cls", max_length=512)
-            truth = on_cpu.embed_documents(sample)
-            tokens = {
-                name: int(np.minimum(on_cpu.count_tokens(given), 512).sum())
-                for name, given in (("mixed", mixed), ("uniform", uniform))
-            }
-            del on_cpu
-            for opened in contenders(folder, cache, 512, not arguments.no_peers):
-                row: dict[str, Any] = {"shape": shape}
-                try:
-                    before = card_memory()
-                    contender = opened()
-                    row |= {"contender": contender.name, "cosine": float((contender.embed(sample) * truth).sum(axis=1).min())}
-                    row["query"] = latency(contender, [text[:60] for text in mixed[:_QUERIES]])
-                    row["mixed"] = rate(contender, mixed, tokens["mixed"]) / 1000
-                    row["uniform"] = rate(contender, uniform, tokens["uniform"]) / 1000
-                    row["memory"] = card_memory() - before
-                except Exception as error:  # one contender's failure is a row, not the end
-                    row["error"] = f"{type(error).__name__}: {error}"[:300]
+            rows = ordinary(folder, cache, shape, arguments.scale, batches)
+            for row in itertools.chain(rows, long(folder, cache, shape) if arguments.long and shape == "m3" else ()):
                 print(line(row), flush=True)
                 if arguments.output:
                     with arguments.output.open("a") as file:
                         file.write(json.dumps(row) + "\n")
-                contender = None  # type: ignore[assignment]
-                release()
-            if arguments.long and shape == "m3":
-                long(folder, cache, vocabulary, not arguments.no_peers, arguments.output)
 
 
-def long(folder: Path, cache: Path, vocabulary: Sequence[str], peers: bool, output: Path | None) -> None:
-    """Texts of 8,192 tokens."""
-    given = texts(vocabulary, 32 * 8192, length=8192)
-    makers: list[Callable[[], Contender]] = [lambda p=p: ours(folder, p, cache) for p in ("fp32", "fp16")]  # type: ignore[misc]
-    if peers:
-        makers += [lambda h=h: theirs(folder, h, 8, 8192) for h in (False, True)]  # type: ignore[misc]
-    for make in makers:
-        row: dict[str, Any] = {"shape": "m3, 8192"}
-        try:
-            before = card_memory()
-            contender = make()
-            row |= {"contender": contender.name, "uniform": rate(contender, given, 32 * 8192) / 1000}
-            row["memory"] = card_memory() - before
-        except Exception as error:  # one contender's failure is a row, not the end
-            row["error"] = f"{type(error).__name__}: {error}"[:300]
-        print(line(row), flush=True)
-        if output:
-            with output.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        contender = None  # type: ignore[assignment]
-        release()
-
-
-def line(row: dict[str, Any]) -> str:
+def line(row: Row) -> str:
     """A row of the table."""
     if "error" in row:
-        return f"| {row['shape']} | {row.get('contender', '?')} | {row['error']} |"
-    numbers = (row.get("mixed"), row.get("uniform"), row.get("query"), row.get("memory"), row.get("cosine"))
-    shown = [
-        "" if number is None else form.format(number)
-        for number, form in zip(numbers, ("{:.0f}", "{:.0f}", "{:.2f}", "{:.0f}", "{:.6f}"), strict=True)
-    ]
+        return f"| {row['shape']} | {row.get('contender', '')} | {row['error']} |"
+    forms = {"mixed": ".0f", "uniform": ".0f", "query": ".2f", "memory": ".0f", "cosine": ".6f"}
+    shown = (format(row[name], form) if name in row else "" for name, form in forms.items())
     return f"| {row['shape']} | {row['contender']} | {' | '.join(shown)} |"
 
 
