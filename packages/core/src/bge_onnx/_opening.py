@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bge_onnx._cache.digest import combined, remembered_sha256
+from bge_onnx._cache.making import Answer
 from bge_onnx._cache.place import notes_place
-from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._cache.prepared import arithmetic, prepare_graph
 from bge_onnx._catalogue.json_file import flag, read_object
 from bge_onnx._catalogue.modules import dense_modules
 from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, Task
@@ -29,7 +31,7 @@ from bge_onnx._runtime.session import SessionSpec
 from bge_onnx._runtime.windowed import Way, Windowed
 from bge_onnx._text.readers import TextReader
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
-from bge_onnx.errors import InputValueError, UnsuitableModelError
+from bge_onnx.errors import InputValueError, UnsuitableModelError, WeightsError
 from bge_onnx.settings import EngineSettings, ModelName
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
@@ -105,10 +107,10 @@ def find(
     """
     if isinstance(model, Located):
         return model
-    return locate(
+    located = partial(
+        locate,
         model,
         task=task,
-        precision=settings["precision"],
         file=settings["file"],
         revision=settings["revision"],
         cache=_cache(settings),
@@ -117,6 +119,21 @@ def find(
         pooling=pooling,
         query_instruction=query_instruction,
     )
+    if _makes_fp16(settings):
+        with contextlib.suppress(WeightsError):
+            return located(precision="fp32")
+    return located(precision=settings["precision"])
+
+
+def _makes_fp16(settings: Mapping[str, Any]) -> bool:
+    """Whether float16 is made of float32 here: CUDA's kernels want another graph than the published one."""
+    if settings["precision"] != "fp16" or settings["file"] is not None:
+        return False
+    return Device.of(settings["providers"], threads=settings["threads"]).target == "cuda"
+
+
+def _is_made(settings: Mapping[str, Any], stored: Precision) -> bool:
+    return settings["precision"] in MADE_HERE or (stored == "fp32" and _makes_fp16(settings))
 
 
 def _cache(settings: Mapping[str, Any]) -> Path | None:
@@ -143,7 +160,7 @@ def open_model(
         precision=settings["precision"],
     )
     limit = _limit(spec, settings["max_length"], default_length)
-    precision: Precision = settings["precision"] if settings["precision"] in MADE_HERE else files.precision
+    precision: Precision = settings["precision"] if _is_made(settings, files.precision) else files.precision
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
     graph = prepare_graph(
@@ -152,7 +169,7 @@ def open_model(
         answer=answer,
         precision=precision,
         cache_dir=_cache(settings),
-        target=device.target,
+        device=device,
     )
     files, dense = (
         _with_dense(files, checkpoint, notes_place(_cache(settings))) if spec.task == "embedding" else (files, ())

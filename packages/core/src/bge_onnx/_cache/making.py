@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx._repository.files import ModelFiles
-from bge_onnx._runtime.device import Target
+from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
 from bge_onnx._runtime.session import first_line, save_optimised
 from bge_onnx.errors import BGEError, UnsuitableModelError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["DATA", "MODEL", "Answer", "NotNow", "Request", "fill"]
 
 Answer: TypeAlias = Literal["vector", "tokens", "m3", "logits"]
+
+_WHOLE = "bge-m3's heads are part of the graph, or missing"
 
 MODEL, DATA = "model.onnx", "model.bin"
 
@@ -40,14 +43,14 @@ class Request:
         checkpoint: What they are where they are no graph.
         answer: What the graph must deliver.
         precision: What the user asked for.
-        target: Who will run it.
+        device: Where it will run.
     """
 
     files: ModelFiles
     checkpoint: CheckpointFiles | None
     answer: Answer
     precision: Precision
-    target: Target
+    device: Device
 
     @property
     def original(self) -> str:
@@ -57,7 +60,7 @@ class Request:
     @property
     def rows(self) -> Literal["cls", "tokens"]:
         """What must come out: the first row of a text, or all."""
-        every = self.answer in ("tokens", "m3") or (self.target == "other" and self.answer == "vector")
+        every = self.answer in ("tokens", "m3") or (self.device.target == "other" and self.answer == "vector")
         return "tokens" if every else "cls"
 
 
@@ -69,7 +72,9 @@ def fill(staging: Path, request: Request) -> str:
         UnsuitableModelError: There is no graph in that precision, or a checkpoint is damaged.
         OSError: The files cannot be read or written.
     """
-    if request.target != "cpu":
+    if request.device.target == "cuda":
+        return _for_cuda(staging, request)
+    if request.device.target != "cpu":
         return _portable(staging, request)
     with TemporaryDirectory(dir=staging) as scratch:
         source, note = _rebuilt(request, Path(scratch))
@@ -94,7 +99,7 @@ def _rebuilt(request: Request, scratch: Path) -> tuple[Path, str]:
         return graph.path, f"built from {files.paths['model'].name}: {graph.note.removeprefix('rebuilt: ')}"
     model = files.paths["model"]
     if request.answer == "m3" and "sparse_linear" not in files.paths:
-        return _as_published(model, precision, "bge-m3's heads are part of the graph, or missing")
+        return _as_published(model, precision, _WHOLE)
     try:
         graph = prepare(OnnxFile(model), scratch, rows=request.rows, precision=made)
     except UnrecognisedGraph as error:
@@ -105,6 +110,33 @@ def _rebuilt(request: Request, scratch: Path) -> tuple[Path, str]:
         _as_published(model, precision, first_line(error))
         raise NotNow(first_line(error)) from error
     return graph.path, graph.note
+
+
+def _for_cuda(staging: Path, request: Request) -> str:
+    from bge_onnx._graph import OnnxFile, prepare_cuda
+
+    model, precision = request.files.paths["model"], request.precision
+    make = partial(
+        prepare_cuda,
+        rows=request.rows,
+        floats="fp16" if precision == "fp16" else "fp32",
+        data=DATA,
+        providers=[(name, dict(options)) for name, options in request.device.providers],
+    )
+    if request.checkpoint is not None:
+        with _refusals(request):
+            graph = make(_checkpoint(request), staging)
+        return f"built from {model.name}: {graph.note.removeprefix('rebuilt: ')}"
+    if request.answer == "m3" and "sparse_linear" not in request.files.paths:
+        _as_published(model, precision, _WHOLE)
+        raise NotNow(_WHOLE)
+    try:
+        return make(OnnxFile(model), staging).note
+    except (BGEError, OSError):
+        raise
+    except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
+        _as_published(model, precision, first_line(error))
+        raise NotNow(first_line(error)) from error
 
 
 def _portable(staging: Path, request: Request) -> str:
@@ -148,7 +180,7 @@ def _refusals(request: Request) -> Iterator[None]:
 
 
 def _as_published(model: Path, precision: Precision, reason: str) -> tuple[Path, str]:
-    if precision == "int8":
-        msg = f"{model} cannot be made int8 here: {reason}; pass precision='fp32'"
+    if precision in ("int8", "fp16"):
+        msg = f"{model} cannot be made {precision} here: {reason}; pass precision='fp32'"
         raise UnsuitableModelError(msg)
     return model, f"as published, {precision} ({reason})"

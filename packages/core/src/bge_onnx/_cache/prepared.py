@@ -23,7 +23,7 @@ from bge_onnx._cache.place import prepared_places
 from bge_onnx._catalogue.spec import FileRole, FileSpec, Precision, WeightsSpec
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.cpu import instruction_sets
-from bge_onnx._runtime.device import Target
+from bge_onnx._runtime.device import Device, Target
 from bge_onnx._runtime.session import DENSE_OUTPUTS, LOGIT_OUTPUTS, M3_OUTPUTS, TOKEN_OUTPUTS
 from bge_onnx.errors import BGEError, InputValueError, WeightsError
 
@@ -43,7 +43,7 @@ _OUTPUTS: Mapping[Answer, tuple[tuple[str, ...], ...]] = {
 _RECIPE = "2"
 
 # Their graphs run on any machine.
-_ANYWHERE: Mapping[Target, str] = {"openvino": "OpenVINO", "other": "any device"}
+_ANYWHERE: Mapping[Target, str] = {"cuda": "CUDA", "openvino": "OpenVINO", "other": "any device"}
 
 # What a graph depends on of a model's files.
 _WEIGHT_ROLES: tuple[FileRole, ...] = ("model", "data", "base", "facts")
@@ -81,7 +81,7 @@ def prepare_graph(
     answer: Answer,
     precision: Precision,
     cache_dir: Path | None,
-    target: Target,
+    device: Device,
 ) -> ReadyGraph:
     """The graph to open: prepared where that is possible, else as published; of a checkpoint, always prepared.
 
@@ -90,10 +90,11 @@ def prepare_graph(
         checkpoint: What they are where they are no graph.
         answer: What the graph must deliver: one vector a text, all token outputs, what bge-m3's heads need or give, or
             logits.
-        precision: What the user asked for; "int8" and "bf16" are made here, the others are published.
+        precision: What the user asked for; "int8" and "bf16" are made here, and "fp16" of float32 for CUDA. What else
+            differs from float32 is published.
         cache_dir: Where prepared graphs are kept, in `prepared/`; None for the default cache.
-        target: Who will run the graph. Other devices get the published one, or of a checkpoint one in float32 and of
-            standard operators; OpenVINO gets the latter wherever it can be made.
+        device: Where the graph will run. Other devices get the published one, or of a checkpoint one in float32 and of
+            standard operators; CUDA gets one of its own and OpenVINO the latter, wherever it can be made.
 
     Raises:
         InputValueError: "int8" was asked for on another device.
@@ -101,17 +102,18 @@ def prepare_graph(
             damaged, or none that a graph can be made of.
         WeightsError: The cache cannot be written, and there is no published graph that would do.
     """
+    target = device.target
     if precision == "int8" and target != "cpu":
-        other = "fp16" if checkpoint is None else "fp32"
+        other = "fp16" if checkpoint is None or target == "cuda" else "fp32"
         msg = f"precision='int8' is made for the CPU; leave providers= out, or pass precision={other!r}"
         raise InputValueError(msg)
     published = None
     if checkpoint is None:
         published = ReadyGraph(path=files.paths["model"], outputs=_OUTPUTS[answer], note=f"as published, {precision}")
         whole = answer == "m3" and "sparse_linear" not in files.paths  # its heads are part of the graph, or missing
-        if target == "other" or precision in ("fp16", "int8-dynamic") or (target == "openvino" and whole):
+        if target == "other" or files.precision != "fp32" or (target == "openvino" and whole):
             return published
-    request = Request(files, checkpoint, answer, precision, target)
+    request = Request(files, checkpoint, answer, precision, device)
     try:
         return _prepared(request, prepared_places(cache_dir))
     except BGEError:
@@ -165,7 +167,8 @@ def _key(request: Request) -> str:
     if request.answer == "m3" and "sparse_linear" not in request.files.paths:
         parts.append("heads in the graph")  # so that it is left as it is
     # What ONNX Runtime has optimised runs on CPUs with the instructions that it was optimised for.
-    parts += [ort.__version__, instruction_sets()] if request.target == "cpu" else [_ANYWHERE[request.target]]
+    target = request.device.target
+    parts += [ort.__version__, instruction_sets()] if target == "cpu" else [_ANYWHERE[target]]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
@@ -182,7 +185,7 @@ def _open(entry: Entry, request: Request) -> ReadyGraph | None:
     outputs = _OUTPUTS[request.answer]
     if request.answer == "vector":
         outputs = (*outputs, _VECTOR)
-    return ReadyGraph(path=entry.folder / MODEL, outputs=outputs, note=origin.label, prepared=request.target == "cpu")
+    return ReadyGraph(path=entry.folder / MODEL, outputs=outputs, note=origin.label, prepared=request.device.is_cpu)
 
 
 def _make(entry: Entry, request: Request) -> ReadyGraph:

@@ -150,13 +150,16 @@ class Builder:
             values = self._layer(values, below, layer)
         last = number, self._encoder.layers[-1]
         if rows == "tokens":
-            self._writer.op("Reshape", self._layer(values, *last), self._as_texts)
-            return self._writer.rename_last("last_hidden_state"), [batch, sequence, self._encoder.hidden]
+            texts = self._writer.op("Reshape", self._layer(values, *last), self._as_texts)
+            return self._answer(texts, "last_hidden_state"), [batch, sequence, self._encoder.hidden]
         first, head = self._first_row(values, *last), self._encoder.head
         if head is None:
-            return self._writer.rename_last("sentence_embedding"), [batch, self._encoder.hidden]
-        self._classified(first, head)
-        return self._writer.rename_last("logits"), [batch, len(head.out.bias)]
+            return self._answer(first, "sentence_embedding"), [batch, self._encoder.hidden]
+        return self._answer(self._classified(first, head), "logits"), [batch, len(head.out.bias)]
+
+    def _answer(self, value: str, name: str) -> str:
+        """The output, made of the value that was computed last."""
+        return self._writer.rename_last(value, name)
 
     def _layer(self, rows: str, number: int, layer: Layer) -> str:
         context = self._attention(self._feed(rows, Site(number, "rows")), layer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from bge_onnx._heads.vectors import Outputs
-from bge_onnx._runtime.device import CPU, Device
+from bge_onnx._runtime.device import CPU, CUDA, Device
 from bge_onnx.errors import InferenceError, ProviderError, UnsuitableModelError
 
 # Alternatives in order of preference: the first whose names a graph all has is used.
@@ -143,6 +145,7 @@ def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSe
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers = [(name, dict(settings)) for name, settings in device.providers]
     names = [name for name, _ in device.providers]
+    preload(names)
     try:
         session = ort.InferenceSession(str(spec.path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
@@ -151,6 +154,32 @@ def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSe
             raise ProviderError(msg) from error
         msg = f"ONNX Runtime could not load {spec.path}: {first_line(error)}"
         raise UnsuitableModelError(msg) from error
+    check_active(session, names)
+    return session
+
+
+def preload(names: Sequence[str]) -> None:
+    """Load CUDA's libraries where pip has put them; the system's own are found without this.
+
+    Args:
+        names: The execution providers that are asked for.
+    """
+    load = getattr(ort, "preload_dlls", None)
+    if CUDA in names and load is not None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses, and the session says so itself
+            load()
+
+
+def check_active(session: ort.InferenceSession, names: Sequence[str]) -> None:
+    """Refuse a session that runs elsewhere than it was asked to.
+
+    Args:
+        session: An open session.
+        names: The execution providers that were asked for.
+
+    Raises:
+        ProviderError: ONNX Runtime fell back to another one.
+    """
     active = session.get_providers()
     if active[0] != names[0] or not set(names) <= set(active):
         msg = (
@@ -158,7 +187,6 @@ def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSe
             "its driver or libraries do not load here: repair them, or leave providers= out for the CPU"
         )
         raise ProviderError(msg)
-    return session
 
 
 def first_line(error: Exception) -> str:
