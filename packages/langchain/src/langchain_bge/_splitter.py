@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_text_splitters import TextSplitter
 
-from bge_onnx import ModelSpec, TokenSplitter
+from bge_onnx import ModelSpec, TokenSplitter, checks
 from bge_onnx.splitter import Window
 from bge_onnx.types import Precision
 
@@ -64,12 +64,14 @@ class BGETextSplitter(TextSplitter):
             cache_dir=cache_dir,
             sources=sources,
         )
+        flags = (("add_start_index", add_start_index), ("strip_whitespace", strip_whitespace))
+        start_index, stripped = (bool(checks.flag(name, value)) for name, value in flags)
         super().__init__(
             chunk_size=self._splitter.max_tokens,
             chunk_overlap=chunk_overlap,
             length_function=self.token_length,
-            add_start_index=add_start_index,
-            strip_whitespace=strip_whitespace,
+            add_start_index=start_index,
+            strip_whitespace=stripped,
         )
 
     def token_length(self, text: str) -> int:

@@ -9,6 +9,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from bge_onnx import checks
+from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError, InputValueError
 
 Format: TypeAlias = Literal["text", "jsonl", "csv", "tsv", "parquet"]
@@ -61,9 +63,7 @@ def find_inputs(names: object, *, format: Format | None = None) -> list[Input]: 
         InputTypeError: `names` are not paths.
         InputValueError: There is no such file, a format cannot be told, or standard input is named beside others.
     """
-    if format is not None and format not in get_args(Format):
-        msg = f"format must be one of {', '.join(map(repr, get_args(Format)))}, got {format!r}"
-        raise InputValueError(msg)
+    checks.choice("format", format, allowed=get_args(Format), none=True)
     found = [path for name in _names(names) for path in _expand(name)]
     if not found:
         msg = "no input was named; pass a file, a folder, a pattern or '-' for standard input"
@@ -81,7 +81,7 @@ def _names(names: object) -> list[str]:
 
 def _name(name: object) -> str:
     if not isinstance(name, str | PathLike):
-        msg = f"inputs must be paths or patterns, got {name!r}"
+        msg = f"inputs must be paths or patterns, got {shown(name)}"
         raise InputTypeError(msg)
     return str(fspath(name))
 
