@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import math
+import os
 import types
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -22,8 +23,8 @@ _READABLE = (
 def fits(value: object, hint: Any) -> bool:
     """Whether `value` could be meant where `hint` is asked for; True for hints that say nothing."""
     origin = get_origin(hint)
-    if origin is Annotated:
-        return fits(value, get_args(hint)[0])
+    if origin is Annotated:  # a field whose check turns paths into texts
+        return fits(value, get_args(hint)[0]) or (get_args(hint)[0] is str and isinstance(value, os.PathLike))
     if origin in (Union, types.UnionType):
         return any(fits(value, one) for one in get_args(hint))
     if origin is Literal:

@@ -57,6 +57,7 @@ LEFT_OUT = {
     "aget_agg_embedding_from_queries": "LlamaIndex's, which reads its list before we see it",
     "aget_text_embedding_batch": "LlamaIndex's, which reads its list before we see it",
     "BGERerankingRetriever": "LangChain's own fields, checked by pydantic",
+    "as_retriever": "makes a BGERerankingRetriever",
 }
 # Parameters that an interface has and that its framework alone reads.
 _NOT_OURS = ("callbacks", "callback_manager", "id_func")
@@ -128,7 +129,8 @@ def _in_module(module: ModuleType) -> Iterator[Target]:
 
 def _is_passive(kind: type) -> bool:
     """Whether a constructor stores what it is given, to be checked by whoever takes the whole."""
-    return is_dataclass(kind) or issubclass(kind, BaseException) or getattr(kind, "_is_protocol", False)
+    facts = is_dataclass(kind) and kind.__module__.startswith("bge_onnx")
+    return facts or issubclass(kind, BaseException) or getattr(kind, "_is_protocol", False)
 
 
 def _methods(label: str, kind: type) -> Iterator[Target]:
@@ -139,21 +141,17 @@ def _methods(label: str, kind: type) -> Iterator[Target]:
 
 
 def _target(label: str, kind: type | None, call: Callable[..., Any]) -> Target:
-    # Haystack puts a metaclass before its components, whose call takes anything.
-    written = getattr(call.__init__, "__signature__", None) if inspect.isclass(call) else None  # type: ignore[misc]
-    signature = (
-        inspect.signature(call)
-        if written is None
-        else written.replace(parameters=list(written.parameters.values())[1:])
-    )
+    fields = getattr(call, "model_fields", {})  # pydantic's, whatever the constructor is written as
+    # Not the class itself: Haystack puts a metaclass before its components, whose call takes anything.
+    plain = inspect.isclass(call) and not fields
+    signature = inspect.signature(call.__init__ if plain else call)  # type: ignore[misc]  # read, not called
     parameters = [
         p
-        for p in list(signature.parameters.values())[kind is not None :]
+        for p in list(signature.parameters.values())[kind is not None or plain :]
         if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
     hints = _hints(call)
-    fields = getattr(call, "model_fields", {})  # pydantic's, whatever the constructor is written as
-    named = {p.name: _hint(p, hints) for p in parameters if p.name not in _NOT_OURS} | {
+    named = {p.name: _hint(p, hints) for p in parameters if p.name not in _NOT_OURS and not fields} | {
         name: field.annotation
         for name, field in fields.items()
         if field.init is not False and name in _own_annotations(call) - set(_NOT_OURS)

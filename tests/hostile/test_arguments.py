@@ -90,14 +90,20 @@ class Given:
     def _texts(self, label: str) -> Any:
         if label == "read_npy":
             return self._text_file()
-        return ["one two", "three"] * (4 if label == "check_index" else 1)
+        return [f"text {number}" for number in range(8)] if label == "check_index" else ["one two", "three"]
 
-    _queries = _passages = _texts
+    _queries = _texts
+
+    def _passages(self, label: str) -> Any:
+        return [np.ones((3, 32), np.float32)] if label.endswith("rank_stored") else self._texts(label)
 
     def _text(self, label: str) -> Any:
         return "one two"
 
-    _query = _metadata_str = _text
+    _metadata_str = _text
+
+    def _query(self, label: str) -> Any:
+        return np.ones((3, 8), np.float32) if label == "colbert_score" else "one two"
 
     def _pairs(self, label: str) -> Any:
         return [("one", "two"), ("one", "three")]
@@ -261,7 +267,10 @@ def judge(error: BaseException | None, name: str, value: object, hint: Any) -> s
     """What is wrong about an outcome; nothing if it is right."""
     if error is None:
         return "" if fits(value, hint) else f"taken, and it is not {hint}"
-    message = str(error)
+    try:
+        message = str(error)
+    except Exception as unprintable:
+        return f"{type(error).__name__} that cannot be printed: {unprintable}"
     if isinstance(error, ValidationError):
         return "" if name in message else f"{message!r} does not name it"
     if message == BROKEN:  # the user's own error, which comes through

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from bge_onnx._runtime.session import SessionSpec
 from bge_onnx._runtime.windowed import Way, Windowed
 from bge_onnx._text.readers import TextReader
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
-from bge_onnx.errors import InputValueError, UnsuitableModelError
+from bge_onnx.errors import BGEError, InputValueError, UnsuitableModelError, WeightsError
 from bge_onnx.settings import EngineSettings, ModelName
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
@@ -105,18 +106,32 @@ def find(
     """
     if isinstance(model, Located):
         return model
-    return locate(
-        model,
-        task=task,
-        precision=settings["precision"],
-        file=settings["file"],
-        revision=settings["revision"],
-        cache=_cache(settings),
-        sources=settings["sources"],
-        progress=settings["show_progress"],
-        pooling=pooling,
-        query_instruction=query_instruction,
-    )
+    with _readable():
+        return locate(
+            model,
+            task=task,
+            precision=settings["precision"],
+            file=settings["file"],
+            revision=settings["revision"],
+            cache=_cache(settings),
+            sources=settings["sources"],
+            progress=settings["show_progress"],
+            pooling=pooling,
+            query_instruction=query_instruction,
+        )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Say what cannot be read in an error of this package: a file on a broken disk, or one too many to be open."""
+    try:
+        yield
+    except BGEError:
+        raise
+    except OSError as error:
+        place = f"{error.filename} " if error.filename else "a file of the model "
+        msg = f"{place}cannot be read: {error.strerror or error}; see to that and open the model again"
+        raise WeightsError(msg) from error
 
 
 def _cache(settings: Mapping[str, Any]) -> Path | None:
@@ -124,6 +139,7 @@ def _cache(settings: Mapping[str, Any]) -> Path | None:
     return None if folder is None else Path(folder).expanduser()
 
 
+@_readable()
 def open_model(
     found: Located, settings: EngineSettings, *, answer: Answer, default_length: int | None = None
 ) -> Opened:
@@ -173,6 +189,7 @@ def open_model(
     )
 
 
+@_readable()
 def open_text(found: Located, settings: EngineSettings) -> TextTokenizer:
     """The tokenizer of a model; no engine is opened."""
     return _open_tokenizer(*_read(found, settings))

@@ -16,10 +16,23 @@ import numpy as np
 
 from bge_onnx._catalogue.spec import ModelSpec
 from bge_onnx._shown import shown
-from bge_onnx._text.checks import check_whole, real
+from bge_onnx._text.checks import check_texts, check_whole, real
 from bge_onnx.errors import InputTypeError, InputValueError
 
-__all__ = ["choice", "filled", "flag", "folder", "model", "model_name", "names", "number", "plain", "text", "whole"]
+__all__ = [
+    "choice",
+    "filled",
+    "flag",
+    "folder",
+    "model",
+    "model_name",
+    "names",
+    "number",
+    "plain",
+    "text",
+    "texts",
+    "whole",
+]
 
 
 # No path of a repository, and no branch, is longer.
@@ -147,6 +160,16 @@ def names(name: str, value: object, *, none: str = "") -> list[str] | None:
         msg = f"{name} must be a list of str{_or_none(none)}, got {shown(value)}{hint}"
         raise InputTypeError(msg)
     return [cast("str", text(f"{name}[{position}]", one)) for position, one in enumerate(value)]
+
+
+def texts(name: str, value: object) -> list[str]:
+    """Texts out of any iterable but a string or a mapping.
+
+    Raises:
+        InputTypeError: The value is none, or one of them is not a `str`; the message names the position.
+        InputValueError: One of them holds a lone surrogate.
+    """
+    return check_texts(value, what=name.removesuffix("s"))
 
 
 def folder(name: str, value: object) -> str | None:

@@ -163,8 +163,12 @@ def rank_passages(
     if np.isnan(values).any():
         msg = "logits hold NaN, which has no place in a ranking; leave out those passages"
         raise InputValueError(msg)
-    if spans is not None and not (isinstance(spans, list | tuple) and len(spans) == len(values)):
-        msg = f"spans must be a list of one a passage, got {shown(spans)} for {len(values)} logits"
+    if spans is not None and not (
+        isinstance(spans, list | tuple)
+        and len(spans) == len(values)
+        and all(span is None or isinstance(span, tuple) for span in spans)
+    ):
+        msg = f"spans must be a list of one tuple or None a passage, got {shown(spans)} for {len(values)} logits"
         raise InputValueError(msg)
     scores = sigmoid(values)
     order = np.argsort(-values, kind="stable").tolist()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bge_onnx._catalogue.json_file import read_list, read_object
 from bge_onnx._regular import open_regular, read_regular
+from bge_onnx._repository.errors import brief
 from bge_onnx._repository.onnx_file import GraphError, look
 from bge_onnx.errors import UnsuitableModelError
 
@@ -65,7 +66,7 @@ def _tokenizer(path: Path) -> None:
         Tokenizer.from_file(str(path))
     except BaseException as error:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise UnsuitableModelError(f"{path.name} is no readable tokenizer.json ({error})") from error
+            raise UnsuitableModelError(f"{path.name} is no readable tokenizer.json ({brief(error)})") from error
         raise
 
 

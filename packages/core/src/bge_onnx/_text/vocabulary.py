@@ -164,8 +164,8 @@ def _own_tokens(pieces: Sequence[Piece]) -> Iterator[AddedToken]:
 def _lines(path: Path) -> list[str]:
     """One token a line; only line feeds end a line, because other separators are tokens themselves."""
     try:
-        with open_regular(path) as file:
-            return [line.removesuffix("\n") for line in io.TextIOWrapper(file, encoding="utf-8")]
+        with open_regular(path) as file, io.TextIOWrapper(file, encoding="utf-8") as lines:
+            return [line.removesuffix("\n") for line in lines]
     except (OSError, UnicodeDecodeError) as error:
         raise UnsuitableModelError(
             f"{path} is no readable vocab.txt ({error}); replace it by the model's own"

@@ -20,7 +20,7 @@ from bge_onnx.bulk._parts import Parts, ResumeError, differing
 from bge_onnx.bulk._reading import Reading
 from bge_onnx.bulk._run import EmbedProgress, Run, make_all
 from bge_onnx.bulk._side_file import write_side_file
-from bge_onnx.errors import InputTypeError
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.settings import EmbedderSettings, ModelName, check_settings
 
 OnError: TypeAlias = Literal["stop", "skip"]
@@ -28,6 +28,10 @@ OnError: TypeAlias = Literal["stop", "skip"]
 # What a killed run loses at most, and a row group of the Parquet file. Two chunks: half a minute to some minutes of
 # work on a few cores.
 PART_ROWS = 4096
+
+# What file systems take, with room for the names that are put beside it.
+_LONGEST_NAME = 200  # bytes
+_LONGEST_PATH = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,4 +232,8 @@ def _target(out: object) -> Path:
     if path is None:
         msg = "out must be a path, got None"
         raise InputTypeError(msg)
-    return Path(path).expanduser().absolute()
+    place = Path(path).expanduser().absolute()
+    if len(place.name.encode()) > _LONGEST_NAME or len(path) > _LONGEST_PATH:
+        msg = f"out must be a path, got {shown(path)}, which is too long for one"
+        raise InputValueError(msg)
+    return place

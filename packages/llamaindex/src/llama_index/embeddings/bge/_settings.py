@@ -25,10 +25,16 @@ from bge_onnx.settings import (
     settings_of,
 )
 
+
 # A path is kept as a str, so that a dump is JSON.
-Location: TypeAlias = Annotated[
-    str, BeforeValidator(lambda value: os.fspath(value) if isinstance(value, os.PathLike) else value)
-]
+def _location(value: object) -> object:
+    if isinstance(value, bytes | bytearray):
+        msg = "must be a str or a path, not bytes; decode it first"
+        raise ValueError(msg)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+Location: TypeAlias = Annotated[str, BeforeValidator(_location)]
 
 
 def checked(check: Callable[[str, Any], Any]) -> BeforeValidator:
