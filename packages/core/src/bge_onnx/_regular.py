@@ -11,7 +11,11 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_regular", "read_regular", "regular"]
+__all__ = ["IrregularFileError", "open_regular", "read_regular", "regular"]
+
+
+class IrregularFileError(OSError):
+    """A pipe, a device or a folder stands where a file is due."""
 
 
 def regular(path: Path) -> os.stat_result:
@@ -46,4 +50,4 @@ def read_regular(path: Path, *, most: int) -> bytes:
 
 def _refuse_others(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is not a regular file")
+        raise IrregularFileError(f"{path} is not a regular file")

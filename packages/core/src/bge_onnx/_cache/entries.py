@@ -22,7 +22,7 @@ from typing import Any, get_args
 from bge_onnx._cache.digest import sha256_of
 from bge_onnx._cache.lock import locked, renamed
 from bge_onnx._catalogue.spec import FileRole, FileSpec, WeightsSpec
-from bge_onnx._regular import read_regular, regular
+from bge_onnx._regular import IrregularFileError, read_regular, regular
 
 __all__ = ["DamagedEntryError", "Entry", "Origin", "StoredFile"]
 
@@ -102,7 +102,7 @@ class Entry:
             if self.folder.exists():
                 raise DamagedEntryError(f"{manifest} is missing") from None
             return None
-        except (ValueError, KeyError, TypeError, RecursionError, NotADirectoryError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, NotADirectoryError, IrregularFileError) as error:
             raise DamagedEntryError(f"{manifest} is not readable ({error})") from error
         if (origin.repository, origin.revision) != (weights.repository, weights.revision):
             raise DamagedEntryError(f"{manifest} is of {origin.repository}@{origin.revision}")
