@@ -17,7 +17,8 @@ RUFF_PATHS := packages tests examples benchmarks
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format bench eval golden wheels develop lock clean
+.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format bench soak eval golden wheels develop lock \
+	clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -56,6 +57,9 @@ format: $(VENV)/tools ## sort imports, apply safe fixes, format
 
 bench: $(VENV)/wheels ## compare speed and memory with other libraries
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+soak: $(VENV)/tools $(VENV)/wheels ## long hostile days: faults, kills, forks, crowds, growth (ARGS="--quick", ARGS="--parts kills")
+	env -u PYTHONPATH $(BIN)/python -m benchmarks.soak $(ARGS)
 
 eval: $(VENV)/eval ## our scores beside the published ones, from the data in BGE_SHARED (ARGS="--precisions fp32")
 	$(BIN)/python benchmarks/evaluate.py $(ARGS)

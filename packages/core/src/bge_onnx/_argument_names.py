@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 
+from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError
 
 # What arguments are called elsewhere, and which of ours does the same.
@@ -131,7 +132,7 @@ def check_argument_names(
     """
     for name in given:
         if name not in allowed:
-            msg = f"{owner} takes no argument {name!r}; {_counterpart(name, allowed, renamed or {})}"
+            msg = f"{owner} takes no argument {shown(name)}; {_counterpart(name, allowed, renamed or {})}"
             raise InputTypeError(msg)
 
 

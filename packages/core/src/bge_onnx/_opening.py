@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from bge_onnx._runtime.session import SessionSpec
 from bge_onnx._runtime.windowed import Way, Windowed
 from bge_onnx._text.readers import TextReader
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer
-from bge_onnx.errors import InputValueError, UnsuitableModelError, WeightsError
+from bge_onnx.errors import BGEError, InputValueError, UnsuitableModelError, WeightsError
 from bge_onnx.settings import EngineSettings, ModelName
 
 # The special tokens and one place for each text; below 8, FlagEmbedding's rule for pairs leaves nothing to the passage.
@@ -119,10 +119,11 @@ def find(
         pooling=pooling,
         query_instruction=query_instruction,
     )
-    if _makes_fp16(settings):
-        with contextlib.suppress(WeightsError):
-            return located(precision="fp32")
-    return located(precision=settings["precision"])
+    with _readable():
+        if _makes_fp16(settings):
+            with contextlib.suppress(WeightsError):
+                return located(precision="fp32")
+        return located(precision=settings["precision"])
 
 
 def _makes_fp16(settings: Mapping[str, Any]) -> bool:
@@ -136,11 +137,25 @@ def _is_made(settings: Mapping[str, Any], stored: Precision) -> bool:
     return settings["precision"] in MADE_HERE or (stored == "fp32" and _makes_fp16(settings))
 
 
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Say what cannot be read in an error of this package: a file on a broken disk, or one too many to be open."""
+    try:
+        yield
+    except BGEError:
+        raise
+    except OSError as error:
+        place = f"{error.filename} " if error.filename else "a file of the model "
+        msg = f"{place}cannot be read: {error.strerror or error}; see to that and open the model again"
+        raise WeightsError(msg) from error
+
+
 def _cache(settings: Mapping[str, Any]) -> Path | None:
     folder = settings["cache_dir"]
     return None if folder is None else Path(folder).expanduser()
 
 
+@_readable()
 def open_model(
     found: Located, settings: EngineSettings, *, answer: Answer, default_length: int | None = None
 ) -> Opened:
@@ -194,6 +209,7 @@ def open_model(
     )
 
 
+@_readable()
 def open_text(found: Located, settings: EngineSettings) -> TextTokenizer:
     """The tokenizer of a model; no engine is opened."""
     return _open_tokenizer(*_read(found, settings))

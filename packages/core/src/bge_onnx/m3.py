@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from itertools import chain
-from numbers import Real
 from operator import itemgetter
 from typing import Any, ClassVar, Unpack, cast
 
 import numpy as np
 
+from bge_onnx import checks
 from bge_onnx._heads.lexical import (
     LexicalWeights,
     M3Output,
     M3Scores,
     M3Vectors,
+    check_lexical,
     pair_scores,
+    three_weights,
     weighted_score,
 )
 from bge_onnx._heads.m3 import stack
@@ -26,7 +27,6 @@ from bge_onnx._runtime.windowed import Way
 from bge_onnx._runtime.windows import in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
 from bge_onnx.embedder import Embedder, flat
-from bge_onnx.errors import InputValueError
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, complete, takes
 
 __all__ = ["M3Embedder"]
@@ -71,16 +71,18 @@ class M3Embedder(Embedder):
             InputTypeError: `texts` is not a list of str; the message names the position.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        answers = self._way(colbert=colbert).run(check_texts(texts), self._owner)
-        return self._output(answers, dense=dense, lexical=lexical, colbert=colbert)
+        wanted = _wanted(dense=dense, lexical=lexical, colbert=colbert)
+        answers = self._way(colbert=wanted["colbert"]).run(check_texts(texts), self._owner)
+        return self._output(answers, **wanted)
 
     async def aencode(
         self, texts: Iterable[str], *, dense: bool = True, lexical: bool = True, colbert: bool = False
     ) -> M3Output:
         """`encode` off the event loop. A call that is cancelled is not computed any further."""
+        wanted = _wanted(dense=dense, lexical=lexical, colbert=colbert)
         inputs = list(check_iterable(texts))
-        answers = await self._way(colbert=colbert).arun(inputs, self._owner, check=check_texts)
-        return self._output(answers, dense=dense, lexical=lexical, colbert=colbert)
+        answers = await self._way(colbert=wanted["colbert"]).arun(inputs, self._owner, check=check_texts)
+        return self._output(answers, **wanted)
 
     def encode_stream(
         self, texts: Iterable[str], *, colbert: bool = False, show_progress: bool | None = None
@@ -101,7 +103,7 @@ class M3Embedder(Embedder):
             InputTypeError: `texts` is not an iterable, at once; or holds something else than str, when it is reached.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        way = self._m3.every if colbert else self._m3.unremembered
+        way = self._m3.every if checks.flag("colbert", colbert) else self._m3.unremembered
         windows = in_windows(check_iterable(texts), _checked)
         stream = way.stream(windows, self._owner, show_progress=self._bar(show_progress))
         return (answer for answers in stream for answer in answers)
@@ -114,7 +116,7 @@ class M3Embedder(Embedder):
         show_progress: bool | None = None,
     ) -> AsyncIterator[M3Vectors]:
         """`encode_stream` off the event loop; `texts` may be asynchronous itself."""
-        way = self._m3.every if colbert else self._m3.unremembered
+        way = self._m3.every if checks.flag("colbert", colbert) else self._m3.unremembered
         if not isinstance(texts, AsyncIterable):
             texts = check_iterable(texts)
         windows = in_windows_async(texts, _checked)
@@ -130,7 +132,12 @@ class M3Embedder(Embedder):
         return _lexical(await self._m3.answers.arun(inputs, self._owner, check=check_texts))
 
     def lexical_tokens(self, weights: LexicalWeights) -> dict[str, float]:
-        """Token to weight, for people to read; of tokens that read alike, the largest weight."""
+        """Token to weight, for people to read; of tokens that read alike, the largest weight.
+
+        Raises:
+            InputTypeError: `weights` are not the lexical weights of a text.
+        """
+        check_lexical("weights", weights)
         tokenizer = self._m3.model.tokenizer
         by_weight = sorted(weights.as_dict().items(), key=itemgetter(1))
         return {tokenizer.token(index): weight for index, weight in by_weight}
@@ -150,7 +157,7 @@ class M3Embedder(Embedder):
             InputValueError: The weights are not three numbers with positive sums.
         """
         checked = check_pairs(pairs)
-        d, s, c = _check_weights(weights)
+        d, s, c = three_weights(weights, counting=2)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
         answers = dict(zip(texts, self._m3.every.run(texts, self._owner), strict=True))
         rows = [pair_scores(answers[query], answers[passage]) for query, passage in checked]
@@ -189,19 +196,14 @@ class M3Embedder(Embedder):
         )
 
 
+def _wanted(**flags: object) -> dict[str, bool]:
+    """What was asked for, by name; see `checks.flag` for the error."""
+    return {name: bool(checks.flag(name, value)) for name, value in flags.items()}
+
+
 def _lexical(answers: Iterable[M3Vectors]) -> list[LexicalWeights]:
     return [answer.lexical for answer in answers]
 
 
 def _checked(texts: Iterable[str], first: int) -> list[str]:
     return check_texts(texts, first=first)
-
-
-def _check_weights(weights: object) -> tuple[float, float, float]:
-    match weights:
-        case (Real(), Real(), Real()):
-            d, s, c = map(float, weights)
-            if min(d, s, c) >= 0 and d + s > 0 and math.isfinite(d + s + c):
-                return d, s, c
-    msg = f"weights must be three numbers from 0 on, one of the first two above 0, got {weights!r}"
-    raise InputValueError(msg)

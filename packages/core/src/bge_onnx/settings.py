@@ -28,6 +28,7 @@ from bge_onnx._setting import (
     settings_of,
     takes,
 )
+from bge_onnx._shown import shown
 from bge_onnx._text.tokens import PairTruncation
 from bge_onnx._text.truncation import Truncate
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -81,8 +82,8 @@ def _sources(name: str, value: object) -> tuple[Any, ...] | None:
     if value is None:
         return None
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
-        hint = f"; pass [{value!r}]" if isinstance(value, str) else ""
-        msg = f"{name} must be a list such as ['cache', 'hub'], got {value!r}{hint}"
+        hint = f"; pass [{shown(value)}]" if isinstance(value, str) else ""
+        msg = f"{name} must be a list such as ['cache', 'hub'], got {shown(value)}{hint}"
         raise InputTypeError(msg)
     if not value:
         msg = f"{name} is empty; name at least one of 'cache', 'hub', 'maven' or a folder"

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from bge_onnx._regular import read_regular
+
 __all__ = ["Kept", "Kind", "inventory", "remove"]
 
 Kind: TypeAlias = Literal["weights", "prepared", "linked", "leftover"]
 
 _MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 4 << 20  # bytes
 _OTHER_ROOMS: dict[str, Kind] = {"prepared": "prepared", "linked": "linked"}
 
 
@@ -71,7 +74,7 @@ def _kept(room: Path, folder: Path) -> Kept:
 
 def _label(folder: Path) -> str:
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_regular(folder / _MANIFEST, most=_LARGEST_MANIFEST))
     except (OSError, ValueError):
         return ""
     return str(manifest.get("label", "")) if isinstance(manifest, dict) else ""

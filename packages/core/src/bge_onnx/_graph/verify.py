@@ -43,7 +43,7 @@ def _feed(encoder: Encoder, rng: np.random.Generator, count: int, length: int, *
 
 def answers_of_file(path: Path, read: str, feeds: list[Feed], *, first_row: bool, threads: int) -> list[Array]:
     """What the output `read` of the original graph answers; of all rows only the first, if that is wanted."""
-    session = ort.InferenceSession(path, _options(threads), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(path, _options(threads), providers=["CPUExecutionProvider"], enable_fallback=0)
     outputs = [session.run([read], feed)[0] for feed in feeds]
     return [output[:, 0] if first_row and output.ndim == 3 else output for output in outputs]
 
@@ -104,7 +104,7 @@ def open_graph(
     graph: Graph, *, threads: int, providers: Sequence[tuple[str, Mapping[str, str]]] = (("CPUExecutionProvider", {}),)
 ) -> ort.InferenceSession:
     """Run a built graph; its weights are mapped from their file."""
-    return ort.InferenceSession(graph.path, _options(threads), providers=list(providers))
+    return ort.InferenceSession(graph.path, _options(threads), providers=list(providers), enable_fallback=0)
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -112,5 +112,5 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised
     return options

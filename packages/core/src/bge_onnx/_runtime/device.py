@@ -12,6 +12,7 @@ import onnxruntime as ort
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx._runtime.bfloat16 import Runtime, bfloat16_runtime
 from bge_onnx._runtime.cpu import available_cpus
+from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError, InputValueError, ProviderError
 
 Provider: TypeAlias = str | tuple[str, Mapping[str, Any]]
@@ -127,7 +128,7 @@ def provider_names(providers: object) -> list[Provider] | None:
     if isinstance(providers, str) or _is_pair(providers):
         providers = [providers]
     if isinstance(providers, Mapping | bytes) or not isinstance(providers, Sequence):
-        msg = f"providers must be a list of ONNX Runtime provider names, got {providers!r}; pass None for the CPU"
+        msg = f"providers must be a list of ONNX Runtime provider names, got {shown(providers)}; pass None for the CPU"
         raise InputTypeError(msg)
     if not providers:
         msg = "providers is empty; name at least one, or pass None for the CPU"
@@ -145,7 +146,7 @@ def _named(provider: object) -> Provider:
             return _full_name(provider)
         case (str() as name, Mapping() as options) if name.strip():
             return _full_name(name), dict(options)
-    msg = f"a provider must be a name or a pair of a name and a dict of its options, got {provider!r}"
+    msg = f"a provider must be a name or a pair of a name and a dict of its options, got {shown(provider)}"
     raise InputTypeError(msg)
 
 
@@ -160,8 +161,9 @@ def _provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec,
     available = ort.get_available_providers()
     for name, _ in specs:
         if name not in available:
+            said = name if name.isidentifier() and len(name) < 80 else shown(name)
             msg = (
-                f"{name} is not part of the installed ONNX Runtime, which has {', '.join(available)}; "
+                f"{said} is not part of the installed ONNX Runtime, which has {', '.join(available)}; "
                 f"{_way_out()}, or leave providers= out for the CPU"
             )
             raise ProviderError(msg)

@@ -15,6 +15,7 @@ import onnxruntime as ort
 
 from bge_onnx._heads.vectors import Outputs
 from bge_onnx._runtime.device import CPU, CUDA, Device
+from bge_onnx._shown import shown
 from bge_onnx.errors import InferenceError, ProviderError, UnsuitableModelError
 
 # Alternatives in order of preference: the first whose names a graph all has is used.
@@ -28,7 +29,9 @@ _INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 # Older versions of ONNX Runtime crash on a file that holds matrices in the kernels' own layout.
 PREPACKS = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 32)
 
-_QUIET = 3  # errors only: a library does not write to its user's terminal
+_LONGEST = 500  # characters of ONNX Runtime's words in a message
+_MOST_NAMES, _LONG_NAME = 12, 80
+_QUIET = 4  # what is fatal alone: errors are raised, and a library does not write to its user's terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +137,7 @@ def save_optimised(source: Path, target: Path, *, data: str, bfloat16: bool = Fa
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
     options.add_session_config_entry("session.save_external_prepacked_constant_initializers", str(int(PREPACKS)))
     try:
-        ort.InferenceSession(str(source), options, providers=[CPU])
+        ort.InferenceSession(str(source), options, providers=[CPU], enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
         raise OSError(first_line(error)) from error
 
@@ -147,7 +150,8 @@ def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSe
     names = [name for name, _ in device.providers]
     preload(names)
     try:
-        session = ort.InferenceSession(str(spec.path), options, providers=providers)
+        # Without its fallback, which prints to the terminal and tries other devices.
+        session = ort.InferenceSession(str(spec.path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
         if not device.is_cpu:
             msg = f"ONNX Runtime could not start {spec.path} on {', '.join(names)}: {first_line(error)}"
@@ -192,7 +196,15 @@ def check_active(session: ort.InferenceSession, names: Sequence[str]) -> None:
 def first_line(error: Exception) -> str:
     """What a message of many lines says first."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:_LONGEST] if lines else type(error).__name__
+
+
+def _listed(names: Collection[str]) -> str:
+    """Names out of a file, which may be any texts and any number of them."""
+    some = [
+        name if name.isprintable() and len(name) < _LONG_NAME else shown(name) for name in sorted(names)[:_MOST_NAMES]
+    ]
+    return ", ".join([*some, "..."] if len(names) > _MOST_NAMES else some)
 
 
 def chosen_outputs(names: Collection[str], spec: SessionSpec) -> list[str]:
@@ -207,7 +219,7 @@ def chosen_outputs(names: Collection[str], spec: SessionSpec) -> list[str]:
     due = " or ".join("+".join(alternative) for alternative in spec.outputs)
     other = "Embedder" if spec.outputs == LOGIT_OUTPUTS else "Reranker"
     msg = (
-        f"{spec.path} has the outputs {', '.join(sorted(names))}, but {due} is due; open it with the {other} if it is "
+        f"{spec.path} has the outputs {_listed(names)}, but {due} is due; open it with the {other} if it is "
         "one, or export it with these names"
     )
     raise UnsuitableModelError(msg)
@@ -225,7 +237,7 @@ def input_dtypes(inputs: Mapping[str, tuple[npt.DTypeLike, Sequence[object]]], p
     """
     unknown = sorted(set(inputs) - _INPUTS)
     if unknown:
-        msg = f"{path} asks for the inputs {', '.join(unknown)}, which no BGE encoder has; export it without them"
+        msg = f"{path} asks for the inputs {_listed(unknown)}, which no BGE encoder has; export it without them"
         raise UnsuitableModelError(msg)
     for name, (_, sizes) in inputs.items():
         if any(isinstance(size, int) for size in sizes):

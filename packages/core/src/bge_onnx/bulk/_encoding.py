@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from bge_onnx import checks
 from bge_onnx._heads.lexical import LexicalWeights
 from bge_onnx._heads.vectors import FloatArray
 from bge_onnx.embedder import Embedder
@@ -40,10 +41,7 @@ def check_role(role: object) -> Role:
     Raises:
         InputValueError: It is neither "document" nor "query".
     """
-    if role not in get_args(Role):
-        msg = f"role must be 'document' or 'query', got {role!r}"
-        raise InputValueError(msg)
-    return role  # type: ignore[return-value]  # it is one of them
+    return checks.choice("role", role, allowed=get_args(Role))  # type: ignore[return-value]  # it is one of them
 
 
 def open_for_bulk(model: ModelName, settings: EmbedderSettings, *, sparse: bool) -> Embedder:

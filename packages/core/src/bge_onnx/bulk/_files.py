@@ -8,8 +8,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack, get_args
 
+from bge_onnx import checks
+from bge_onnx._shown import shown
 from bge_onnx._text.checks import check_whole
 from bge_onnx.bulk._atomic import read_json, write_json
+from bge_onnx.bulk._columns import check_name
 from bge_onnx.bulk._encoding import Role, check_role, open_for_bulk
 from bge_onnx.bulk._inputs import Format, Input, find_inputs
 from bge_onnx.bulk._outputs import choose_output
@@ -17,14 +20,18 @@ from bge_onnx.bulk._parts import Parts, ResumeError, differing
 from bge_onnx.bulk._reading import Reading
 from bge_onnx.bulk._run import EmbedProgress, Run, make_all
 from bge_onnx.bulk._side_file import write_side_file
-from bge_onnx.errors import InputValueError
-from bge_onnx.settings import EmbedderSettings, ModelName
+from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx.settings import EmbedderSettings, ModelName, check_settings
 
 OnError: TypeAlias = Literal["stop", "skip"]
 
 # What a killed run loses at most, and a row group of the Parquet file. Two chunks: half a minute to some minutes of
 # work on a few cores.
 PART_ROWS = 4096
+
+# What file systems take, with room for the names that are put beside it.
+_LONGEST_NAME = 200  # bytes
+_LONGEST_PATH = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +107,15 @@ def embed_files(
     """
     check_role(role)
     check_whole(part_rows, name="part_rows")
-    if on_error not in get_args(OnError):
-        msg = f"on_error must be 'stop' or 'skip', got {on_error!r}"
-        raise InputValueError(msg)
+    checks.choice("on_error", on_error, allowed=get_args(OnError))
+    sparse, overwrite = (bool(checks.flag(name, one)) for name, one in (("sparse", sparse), ("overwrite", overwrite)))
+    check_name("column", column)
+    if id_column is not None:
+        check_name("id_column", id_column)
+    if progress is not None and not callable(progress):
+        msg = f"progress must be a function that takes an EmbedProgress, or None, got {shown(progress)}"
+        raise InputTypeError(msg)
+    check_settings(EmbedderSettings, settings, owner="embed_files")
     found = find_inputs(inputs, format=format)
     target = _target(out)
     with open_for_bulk(model, _quiet(settings), sparse=sparse) as embedder:
@@ -215,7 +228,12 @@ def _quiet(settings: EmbedderSettings) -> EmbedderSettings:
 
 
 def _target(out: object) -> Path:
-    if not isinstance(out, str | PathLike) or not str(out):
-        msg = f"out must be a path, got {out!r}"
+    path = checks.folder("out", out)
+    if path is None:
+        msg = "out must be a path, got None"
+        raise InputTypeError(msg)
+    place = Path(path).expanduser().absolute()
+    if len(place.name.encode()) > _LONGEST_NAME or len(path) > _LONGEST_PATH:
+        msg = f"out must be a path, got {shown(path)}, which is too long for one"
         raise InputValueError(msg)
-    return Path(out).expanduser().absolute()
+    return place

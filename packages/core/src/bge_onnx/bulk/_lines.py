@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from bge_onnx._shown import shown
 from bge_onnx.bulk._records import Record
 from bge_onnx.errors import InputValueError
 
@@ -22,7 +23,8 @@ def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None)
         InputValueError: An id column was named, which lines of text do not have.
     """
     if id_column is not None:
-        msg = f"{name} has no column {id_column!r}: lines of text have none; leave the id out, or use JSON Lines or CSV"
+        hint = "lines of text have none; leave the id out, or use JSON Lines or CSV"
+        msg = f"{name} has no column {shown(id_column)}: {hint}"
         raise InputValueError(msg)
     for line, raw in enumerate(_lines(file), 1):
         record = Record(file=name, unit="line", line=line)
@@ -88,7 +90,7 @@ def missing_column(column: str, columns: Iterable[str], name: str) -> InputValue
     """What to raise where a whole file lacks a column."""
     held = list(columns)
     more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
-    msg = f"{name} has no column {column!r}; it has {', '.join(map(repr, held[:_SHOWN]))}{more}: name one of them"
+    msg = f"{name} has no column {shown(column)}; it has {', '.join(map(repr, held[:_SHOWN]))}{more}: name one of them"
     return InputValueError(msg)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
-from bge_onnx import Embedder, open_embedder
+from bge_onnx import Embedder, checks, open_embedder
 from bge_onnx.adapting import aconvert, blame_the_caller
 from bge_onnx.scores import as_lists
 from bge_onnx.settings import DEFAULT_EMBEDDER, OpenSettings, forward
 from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, check_store, query_role
-from llama_index.embeddings.bge._settings import EmbedderModel, EmbeddingSettings
+from llama_index.embeddings.bge._settings import EmbedderModel, EmbeddingSettings, checked
 
 _Aggregate = Callable[..., Embedding]
 
@@ -47,7 +47,9 @@ class BGEEmbedding(EmbedderModel, BaseEmbedding):
         default=DEFAULT_EMBEDDER, frozen=True, description="Hub id, catalogue name or local folder."
     )
     # The core plans its own batches, the better the more texts it sees at once.
-    embed_batch_size: int = Field(default=256, description="Texts handed over at once.", gt=0, le=2048)
+    embed_batch_size: Annotated[int, checked(checks.whole)] = Field(
+        default=256, description="Texts handed over at once.", gt=0, le=2048
+    )
     embeddings_cache: Any = Field(
         default=None, exclude=True, description="A BaseKVStore that keeps embeddings; None to keep none."
     )

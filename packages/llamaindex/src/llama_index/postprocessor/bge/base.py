@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Unpack
+from functools import partial
+from typing import Annotated, Any, ClassVar, Unpack
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -14,10 +15,10 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
-from bge_onnx import RankedPassage, Reranker
+from bge_onnx import RankedPassage, Reranker, checks
 from bge_onnx.errors import InputValueError
 from bge_onnx.settings import DEFAULT_RERANKER, RerankerSettings, forward
-from llama_index.embeddings.bge._settings import RerankerModel
+from llama_index.embeddings.bge._settings import RerankerModel, checked
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -56,11 +57,13 @@ class BGERerank(RerankerModel, BaseNodePostprocessor):
     """
 
     model: str = Field(default=DEFAULT_RERANKER, frozen=True, description="Hub id, catalogue name or local folder.")
-    top_n: int | None = Field(default=2, ge=1, description="The most nodes to return; None for all.")
-    score_threshold: float | None = Field(
+    top_n: Annotated[int | None, checked(partial(checks.whole, none="all"))] = Field(
+        default=2, ge=1, description="The most nodes to return; None for all."
+    )
+    score_threshold: Annotated[float | None, checked(partial(checks.number, none="all"))] = Field(
         default=None, ge=0, le=1, description="The least score, from 0 to 1, that is returned; None for all."
     )
-    keep_retrieval_score: bool = Field(
+    keep_retrieval_score: Annotated[bool, checked(checks.flag)] = Field(
         default=False,
         description="Whether to keep the score a node came with as metadata `retrieval_score`, in no text.",
     )

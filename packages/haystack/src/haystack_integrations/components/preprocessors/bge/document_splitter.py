@@ -10,9 +10,11 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from haystack import Document, component, logging
 
-from bge_onnx import TokenSplitter
+from bge_onnx import TokenSplitter, checks
 from bge_onnx.errors import InputValueError
+from bge_onnx.settings import EngineSettings, check_settings
 from bge_onnx.types import Precision
+from haystack_integrations.common.bge._component import EMBEDDER_NAMES
 from haystack_integrations.common.bge._inputs import check_documents, document_texts
 from haystack_integrations.common.bge._on_demand import OnDemand
 
@@ -62,9 +64,17 @@ class BGEDocumentSplitter:
     _opened: OnDemand[TokenSplitter] = field(default_factory=OnDemand, init=False)
 
     def __post_init__(self) -> None:
-        """Turn paths into what YAML can hold."""
-        self.model = os.fspath(self.model)
-        self.cache_dir = None if self.cache_dir is None else os.fspath(self.cache_dir)
+        """Refuse what cannot work, and turn the rest into what YAML can hold."""
+        self.model = checks.model_name("model", self.model)
+        self.split_length = checks.whole("split_length", self.split_length, none="300, or what the model reads")
+        self.split_overlap = checks.whole("split_overlap", self.split_overlap, least=0) or 0
+        self.meta_fields_to_embed = checks.names("meta_fields_to_embed", self.meta_fields_to_embed, none="none")
+        self.embedding_separator = checks.text("embedding_separator", self.embedding_separator) or ""
+        names = ("precision", "cache_dir", "sources", "progress_bar")
+        given = {name: getattr(self, name) for name in names}
+        checked = check_settings(EngineSettings, given, owner=type(self).__name__, renamed=EMBEDDER_NAMES)
+        for name, value in checked.items():
+            setattr(self, name, checks.plain(value))
 
     def warm_up(self) -> None:
         """Open the tokenizer, fetching the model if need be; does nothing if it is open.
