@@ -54,7 +54,8 @@ class Model:
         """True token counts of the inputs, special tokens included, after truncation."""
         tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(_MAX_TOKENS)
+        settings = json.loads((self.folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        tokenizer.enable_truncation(settings["model_max_length"])
         return [len(encoding.ids) for encoding in tokenizer.encode_batch(list(corpus.inputs))]
 
     def operations(self, tokens: Sequence[int]) -> float:

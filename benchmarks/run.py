@@ -17,11 +17,11 @@ from typing import Any
 
 from _bench import Bench, say
 from _contenders import CONTENDERS, YARDSTICK, Contender
-from _jobs import FULL, NORMAL, QUICK, SECTIONS, Size, plan
+from _jobs import FULL, NORMAL, QUICK, SECTIONS, USUAL, Size, plan
 from _machine import describe, sgemm_rate
 from _models import Model, embedder, reranker
 from _report import markdown
-from _texts import ROOT, load_pool, pairs, queries
+from _texts import ROOT, calibration, load_pool, pairs, queries
 from peers import PeerError, interpreter
 
 _HERE = Path(__file__).parent
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "machine": machine,
         "size": asdict(size),
         "labels": {item.key: item.label for item in CONTENDERS},
+        "settings": {item.key: item.settings for item in CONTENDERS},
         "models": {},
         "sgemm": [],
         "corpora": [],
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "runs": [],
         "failures": [],
     }
-    bench = Bench(options.work, models, results)
+    calibrated = {"embed": calibration(pool), "rerank": pairs(pool, 64, seed=11)}
+    bench = Bench(options.work, models, results, calibrated)
     if set(sections) - {"rerank"}:
         models["embed"] = embedder(options.embedder, folder)
         embedding = _taking_part(chosen, set(sections) - {"rerank"})
@@ -78,9 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _write(results, options)
 
 
-def report(results: dict[str, Any], output: Path, work: Path) -> None:
+def report(results: dict[str, Any], output: Path, work: Path, *, plots: bool) -> None:
     """Writes the table and the plots of some results."""
     (output / "results.md").write_text(markdown(results), encoding="utf-8")
+    if not plots:
+        return
     try:
         python = interpreter("plots", work)
     except PeerError as error:
@@ -92,7 +96,7 @@ def report(results: dict[str, Any], output: Path, work: Path) -> None:
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    report(results, options.output, options.work)
+    report(results, options.output, options.work, plots=options.plots)
     say(f"written: {options.output / 'results.md'}")
 
 
@@ -103,6 +107,9 @@ def _taking_part(contenders: Iterable[Contender], sections: set[str]) -> list[Co
 
 def _size(options: argparse.Namespace) -> Size:
     size = QUICK if options.quick else FULL if options.full else NORMAL
+    if options.size is not None:
+        count = options.size
+        size = replace(size, mixed=count, uniform=count // 2, short=2 * count, pairs=count // 2, queries=count)
     return size if options.repetitions is None else replace(size, repetitions=options.repetitions)
 
 
@@ -111,12 +118,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--quick", action="store_true", help="a few minutes: small corpora, one repetition")
     amount.add_argument("--full", action="store_true", help="hours: five repetitions, corpora up to 50,000 texts")
-    parser.add_argument("--only", type=_listed(SECTIONS), default=SECTIONS, help=f"sections of {','.join(SECTIONS)}")
+    parser.add_argument("--only", type=_listed(SECTIONS), default=USUAL, help=f"sections of {','.join(SECTIONS)}")
     keys = tuple(item.key for item in CONTENDERS)
     parser.add_argument("--contenders", type=_listed(keys), default=keys, help=f"some of {','.join(keys)}")
     parser.add_argument("--texts", type=Path, help="texts of your own: one a line, or JSON Lines with a text field")
     parser.add_argument("--embedder", type=Path, help="folder of a BGE embedding model, instead of bge-small-en-v1.5")
     parser.add_argument("--reranker", type=Path, help="folder of a BGE reranker, instead of random weights")
+    parser.add_argument("--size", type=int, help="mixed texts of a corpus; uniform ones half as many, short ones twice")
+    parser.add_argument("--no-plots", dest="plots", action="store_false", help="tables only")
     parser.add_argument("--repetitions", type=int, help="runs of each contender on each corpus")
     parser.add_argument("--output", type=Path, default=_HERE / "results", help="where the results go")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where environments and models go (16 GB)")
