@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
@@ -39,7 +40,10 @@ def grid() -> dict[str, list[tuple[str, dict[str, Any]]]]:
         "fastembed": [("fastembed", {"batch_size": size, "sort": True}) for size in (1, 2, 4, 8, 32)],
         "flag": [("flagembedding", {"batch_size": size}) for size in (4, 8, 16)],
         "infinity": [("infinity", {"batch_size": size}) for size in (4, 8, 32)],
-        "infinity-onnx": [("infinity", {"batch_size": size, "engine": "optimum"}) for size in (4, 8, 32)],
+        "infinity-onnx": [
+            ("infinity", {"batch_size": size, "engine": "optimum", "onnx_disable_optimize": True})
+            for size in (4, 8, 32)
+        ],
     }
     for name, kind, precision in (
         ("ov-f32", "fp32", "f32"),
@@ -79,6 +83,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="mixed texts")
     parser.add_argument("--short", action="store_true", help="sentences instead, four times as many")
     parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no measurement starts later")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")
     options = parser.parse_args()
@@ -99,9 +104,12 @@ def main() -> None:
     corpus = short(pool, 4 * options.size) if options.short else mixed(pool, options.size)
     contenders = list(_contenders({name: known[name] for name in options.peers.split(",")}))
     ready = bench.admit(contenders, "embed", queries(pool, 8)) if options.repetitions > 1 else contenders
+    end = time.monotonic() + 60 * options.minutes
     for repetition in range(options.repetitions):
         for item in ready:
             say(item.key)
+            if time.monotonic() > end:
+                break
             bench.run(Job(section="embed", contender=item, corpus=corpus, mode="throughput", repetition=repetition))
     del results["lengths"]
     results["sgemm"].append(sgemm_rate(machine["cpus"]))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import threading
 from collections.abc import Awaitable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -53,7 +55,19 @@ def _engine(library: ModuleType, request: Request) -> Any:  # noqa: ANN401
     if request.threads is not None:
         importlib.import_module("torch").set_num_threads(request.threads)
     settings = {"device": "cpu", "model_warmup": False, **request.options}
-    return library.AsyncEmbeddingEngine.from_args(library.EngineArgs(model_name_or_path=request.model, **settings))
+    os.chdir(_flat(Path(request.model)))  # its ONNX engine finds files below the working directory only
+    return library.AsyncEmbeddingEngine.from_args(library.EngineArgs(model_name_or_path=".", **settings))
+
+
+def _flat(folder: Path) -> Path:
+    """Links to the files of a model, with the graph beside the configuration, the only place where it is looked for."""
+    target = folder.with_name(f"{folder.name}.infinity")
+    target.mkdir(exist_ok=True)
+    for path in [*folder.glob("*"), *folder.glob("onnx/*")]:
+        link = target / path.name
+        if path.name != "onnx" and not link.exists():
+            link.symlink_to(path)
+    return target
 
 
 if __name__ == "__main__":
