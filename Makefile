@@ -7,18 +7,19 @@ LOWEST ?= .venv-lowest
 SCALE ?= .venv-scale
 STORES ?= .venv-stores
 OPENVINO ?= .venv-openvino
+RELEASE ?= .venv-release
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
-RUFF_PATHS := packages tests examples benchmarks
+RUFF_PATHS := packages tests examples benchmarks tools
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format bench soak eval golden wheels develop lock \
-	clean
+.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format bench soak eval golden \
+	wheels develop lock clean release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -27,7 +28,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/wheels ## index and query English and Chinese passages through every framework
-	$(BIN)/python examples/demo.py $(ARGS)
+	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/tools $(VENV)/wheels ## build the wheels, install them, run the tests (ARGS="-k name")
 	env -u PYTHONPATH BGE_WHEELS=dist $(BIN)/pytest $(ARGS)
@@ -68,6 +69,9 @@ golden: $(VENV)/wheels ## ours beside numbers that others published, for all mod
 	$(BIN)/python benchmarks/golden.py $(ARGS)
 
 wheels: dist/.built ## build the four wheels into dist/
+
+release-check: $(RELEASE)/tools ## metadata, wheel contents, READMEs, and the wheels in an empty environment (ARGS="--final v0.1.0")
+	env -u PYTHONPATH $(RELEASE)/bin/python tools/release_check.py $(ARGS)
 
 develop: $(VENV)/tools ## install the packages editable, for work without rebuilding
 	rm -f $(VENV)/wheels
@@ -169,4 +173,9 @@ $(OPENVINO)/deps: constraints.txt packages/core/pyproject.toml
 $(OPENVINO)/wheels: $(OPENVINO)/deps dist/.built
 	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
 		dist/bge_onnx-*.whl
+	@touch $@
+
+$(RELEASE)/tools: constraints.txt pyproject.toml
+	$(call make_venv,$(RELEASE),hatchling)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt --group release
 	@touch $@

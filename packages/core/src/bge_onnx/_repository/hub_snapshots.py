@@ -100,10 +100,10 @@ def _unfit(request: Request, snapshot: Path, choice: Choice, cache: Path) -> str
                 check_opens(place)
         except UnsuitableModelError as error:
             return str(error)
-    return _unfit_parts(snapshot, choice, cache)
+    return _unfit_parts(request, snapshot, choice, cache)
 
 
-def _unfit_parts(snapshot: Path, choice: Choice, cache: Path) -> str | None:
+def _unfit_parts(request: Request, snapshot: Path, choice: Choice, cache: Path) -> str | None:
     from bge_onnx._repository.gather import parts_of
 
     try:
@@ -113,7 +113,7 @@ def _unfit_parts(snapshot: Path, choice: Choice, cache: Path) -> str | None:
     for path in parts:
         if not (snapshot / path).is_file():
             return f"{path} is missing"
-        problem = stated_digest_problem(snapshot / path, sha256=None, blob=None, cache=cache)
+        problem = stated_digest_problem(snapshot / path, sha256=request.expected(path), blob=None, cache=cache)
         if problem is not None:
             return f"{path} {problem}"
     return None
