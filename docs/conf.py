@@ -82,16 +82,63 @@ copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 
-def _copy_notebooks() -> None:
-    """The tutorials live beside the other examples; here stand copies, which git does not see."""
-    target = _DOCS / "tutorials"
-    for old in target.glob("*.ipynb"):
-        old.unlink()
-    for notebook in sorted((_ROOT / "examples" / "notebooks").glob("*.ipynb")):
-        shutil.copy(notebook, target / notebook.name)
+def _copy(source: Path, target: Path, *suffixes: str) -> None:
+    """Pages that live elsewhere in the repository; here stand copies, which git does not see."""
+    shutil.rmtree(target, ignore_errors=True)
+    for path in sorted(path for path in source.rglob("*") if path.suffix in suffixes):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
 
 
-_copy_notebooks()
+_copy(_ROOT / "examples" / "notebooks", _DOCS / "tutorials", ".ipynb")
+_copy(_ROOT / "benchmarks" / "results", _DOCS / "results", ".md", ".png", ".svg")
+
+
+def _links(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG001  Sphinx calls it so
+    """Links into the repository, which are right where the page lies, become links of the site."""
+    here = (_DOCS / docname).parent
+
+    def moved(link: re.Match[str]) -> str:
+        text, target, anchor = link.groups()
+        path = (here / target).resolve()
+        if path.is_relative_to(_ROOT / "benchmarks" / "results"):
+            path = _DOCS / "results" / path.relative_to(_ROOT / "benchmarks" / "results")
+        elif path.is_relative_to(_DOCS) and path.suffix == ".md" and not path.is_file():
+            return text if path.relative_to(_DOCS).as_posix() in _AWAITED else link[0]
+        elif path == _ROOT / "CHANGELOG.md":
+            path = _DOCS / "changelog.md"
+        return f"[{text}]({os.path.relpath(path, here)}{anchor or ''})"
+
+    source[0] = re.sub(r"\[([^\]\n]+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)", moved, source[0])
+
+
+def _navigation(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG001  Sphinx calls it so
+    """Patterns of the front page's navigation become the pages that are there and are not named yet; Sphinx minds none."""
+    if docname != "index":
+        return
+    lines = source[0].splitlines()
+    named = set(lines)
+    for place, line in enumerate(lines):
+        if re.fullmatch(r"[\w/*-]*\*[\w/*-]*", line):
+            found = [path.relative_to(_DOCS) for path in _DOCS.glob(f"{line}.*") if path.suffix in source_suffix]
+            pages = sorted(path.with_suffix("").as_posix() for path in found)
+            lines[place] = "\n".join(page for page in pages if page not in named)
+            named.update(pages)
+    source[0] = "\n".join(lines)
+
+
+# Pages that other branches bring: a link to one that is not here yet is left out.
+_AWAITED = {
+    "explanation/int8.md",
+    "explanation/speed.md",
+    "guides/hybrid.md",
+    "guides/long-texts.md",
+    "guides/scale.md",
+    "operations/robustness.md",
+    "reference/cli.md",
+    "reference/stability.md",
+}
 
 
 def _from_markdown(app: object, what: str, name: str, one: object, options: object, lines: list[str]) -> None:
@@ -108,3 +155,5 @@ def _from_markdown(app: object, what: str, name: str, one: object, options: obje
 def setup(app: Sphinx) -> None:
     """Register what is above."""
     app.connect("autodoc-process-docstring", _from_markdown)
+    app.connect("source-read", _links)
+    app.connect("source-read", _navigation)

@@ -158,7 +158,7 @@ def settings(root: Path) -> str:  # noqa: ARG001  every table is made of the sam
     ):
         parts.append((title, {name: one for name, one in settings_of(kind).items() if name not in shared}))
     return "\n\n".join(
-        f"### {title}\n\n"
+        f"## {title}\n\n"
         + _table(
             ("keyword", "default", "what it does"),
             [[f"`{name}`", f"`{one.default!r}`".replace("'", '"'), one.about] for name, one in found.items()],
