@@ -39,8 +39,8 @@ _TOKENS = 155
 def models(root: Path) -> str:
     """Every model of the catalogue with what decides between them."""
     plan = _program(root, "plan")
-    heads = ("model", "languages", "gives", "dim", "tokens", "parameters", "weights", "work", "retrieval", "SciFact")
-    more = ("instruction", "precisions", "licence")
+    heads = ("model", "languages", "dim", "tokens", "weights", "work", "retrieval", "SciFact")
+    more = ("gives", "instruction", "precisions", "parameters", "licence")
     rows = [_model(spec, plan) for spec in sorted(list_models(), key=_order)]
     return _table((*heads, *more), rows)
 
@@ -63,16 +63,16 @@ def _model(spec: ModelSpec, plan: ModuleType) -> list[str]:
     return [
         spec.name.removeprefix("BAAI/"),
         _spoken(spec),
-        ", ".join(spec.heads),
         str(spec.dimension) if embeds else "-",
         str(spec.max_tokens),
-        f"{parameters / 1e6:.0f} M",
         _bytes(4 * parameters),
         f"{work:.3g}",
         f"{_RETRIEVAL[spec.name]:.2f}" if spec.name in _RETRIEVAL else "-",
         f"{scifact:.2f}" if scifact is not None else "-",
+        ", ".join(spec.heads),
         _instruction(spec) if embeds else "-",
         ", ".join(weights.precision for weights in spec.weights),
+        f"{parameters / 1e6:.0f} M",
         spec.license,
     ]
 
