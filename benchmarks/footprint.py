@@ -1,10 +1,10 @@
-"""What a model of each size takes: bytes on disk, resident memory, documents a second. Linux only.
+"""What a model of each size takes: bytes on disk, resident memory. Linux only.
 
     python benchmarks/footprint.py --work /tmp/footprint --prepare   # checkpoints of random weights, and their graphs
-    python benchmarks/footprint.py --work /tmp/footprint             # measure; writes results/footprint.json and .md
+    python benchmarks/footprint.py --work /tmp/footprint             # measure; writes results/footprint/
 
 Random weights cost the same bytes and the same arithmetic as real ones. Each measurement is a fresh process with a
-prepared graph: memory once the model is open (VmRSS), its peak over the texts (VmHWM), and the rate of the second half.
+prepared graph: memory once the model has answered a query (VmRSS), and its peak over the texts (VmHWM).
 """
 
 from __future__ import annotations
@@ -30,30 +30,23 @@ _SHAPES = {
 }
 _PRECISIONS = ("fp32", "int8")
 _WORDS = 150  # tokens of a text, about the mean of the mixed corpus of run.py
-_SECONDS = 5.0
+_TEXTS = 64
 
 _WORKER = """
-import json, sys, time
+import json, sys
 import numpy as np
 from bge_onnx import Embedder
 def status(field):
     return 1024 * int([line.split()[1] for line in open("/proc/self/status") if line.startswith(field)][0])
-folder, precision, cache, words, seconds = sys.argv[1:]
+folder, precision, cache, words, count = sys.argv[1:]
 embedder = Embedder(folder, precision=precision, cache_dir=cache, query_instruction="", pooling="cls")
 embedder.embed_query("hello")
 loaded = status("VmRSS")
 rng = np.random.default_rng(0)
-def texts(count):
-    return [" ".join(rng.choice(["hello", "world", "a", "b", "c"], int(words)) ) for _ in range(count)]
-tokens = embedder.count_tokens(texts(1))[0]
-start = time.perf_counter()
-embedder.embed_documents(texts(8))
-count = max(8, int(float(seconds) * 8 / (time.perf_counter() - start)))
-batch = texts(count)
-start = time.perf_counter()
-embedder.embed_documents(batch)
-rate = count / (time.perf_counter() - start)
-print(json.dumps({"loaded": loaded, "peak": status("VmHWM"), "rate": rate, "tokens": tokens, "texts": count}))
+texts = [" ".join(rng.choice(["hello", "world", "a", "b", "c"], int(words))) for _ in range(int(count))]
+tokens = embedder.count_tokens(texts[:1])[0]
+embedder.embed_documents(texts)
+print(json.dumps({"loaded": loaded, "peak": status("VmHWM"), "tokens": tokens}))
 """
 
 
@@ -71,7 +64,7 @@ def main() -> None:
             write(folder, _SHAPES[name], "F32")
         for precision in _PRECISIONS:
             cache = arguments.work / f"{name}-{precision}"
-            found = _run(folder, precision, cache, seconds=0.1 if arguments.prepare else _SECONDS)
+            found = _run(folder, precision, cache, texts=8 if arguments.prepare else _TEXTS)
             weights = (folder / "model.safetensors").stat().st_size
             prepared = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
             row = {"model": name, "precision": precision, "weights": weights, "prepared": prepared, **found}
@@ -81,8 +74,8 @@ def main() -> None:
         _store({"machine": describe(), "rows": rows})
 
 
-def _run(folder: Path, precision: str, cache: Path, *, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-c", _WORKER, str(folder), precision, str(cache), str(_WORDS), str(seconds)]
+def _run(folder: Path, precision: str, cache: Path, *, texts: int) -> dict[str, Any]:
+    command = [sys.executable, "-c", _WORKER, str(folder), precision, str(cache), str(_WORDS), str(texts)]
     found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return found
 
@@ -93,17 +86,17 @@ def _store(results: dict[str, Any]) -> None:
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     tokens, machine = results["rows"][0]["tokens"], results["machine"]
     lines = [
-        "# Size, memory and rate by model",
+        "# Size and memory by model",
         "",
-        f"`footprint.py`, random weights of each shape, texts of {tokens} tokens, {machine['cpu']}, {machine['cpus']} CPUs, "
-        f"{', '.join(machine['flags'])}.",
+        f"`footprint.py`, random weights of each shape, texts of {tokens} tokens, {machine['cpu']}, "
+        f"{machine['cpus']} CPUs, {', '.join(machine['flags'])}.",
         "",
-        "| shape of | precision | weights, GB | prepared graph, GB | open, GB | peak, GB | documents a second |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| shape of | precision | weights, GB | prepared graph, GB | open, GB | peak, GB |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for row in results["rows"]:
         sizes = " | ".join(f"{row[key] / 1e9:.2f}" for key in ("weights", "prepared", "loaded", "peak"))
-        lines.append(f"| {row['model']} | {row['precision']} | {sizes} | {row['rate']:.3g} |")
+        lines.append(f"| {row['model']} | {row['precision']} | {sizes} |")
     (folder / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

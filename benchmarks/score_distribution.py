@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def main() -> None:
     if arguments.reranker is None:
         name = embedder.spec.name
         scores = {kind: [float(cosines[row, column]) for row, column in found] for kind, found in pairs.items()}
-        right = float(np.mean([names[int(row.argmax())] in relevant[number] for row, number in zip(cosines, asked)]))
+        right = float(
+            np.mean([names[int(row.argmax())] in relevant[number] for row, number in zip(cosines, asked, strict=True)])
+        )
     else:
         reranker = Reranker(arguments.reranker, truncate="silent")
         name, right = reranker.spec.name, None
@@ -58,7 +61,7 @@ def main() -> None:
 
 
 def _pairs(
-    cosines: np.ndarray[Any, Any], asked: list[str], names: list[str], relevant: Any
+    cosines: np.ndarray[Any, Any], asked: list[str], names: list[str], relevant: Mapping[str, Mapping[str, int]]
 ) -> dict[str, list[tuple[int, int]]]:
     rng = np.random.default_rng(0)
     pairs: dict[str, list[tuple[int, int]]] = {"relevant": [], "near": [], "far": []}
@@ -81,7 +84,9 @@ def _store(name: str, scores: dict[str, list[float]], right: float | None) -> No
         "kinds": {
             kind: {
                 "pairs": len(values),
-                "quantiles": dict(zip(map(str, _QUANTILES), np.quantile(values, _QUANTILES).round(4).tolist())),
+                "quantiles": dict(
+                    zip(map(str, _QUANTILES), np.quantile(values, _QUANTILES).round(4).tolist(), strict=True)
+                ),
                 "counts": np.histogram(values, edges)[0].tolist(),
             }
             for kind, values in scores.items()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
 from importlib import metadata
 from pathlib import Path
 from textwrap import indent
+from typing import cast
 
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # read when Haystack is imported
 
-# Imported here because autodoc would do so with TYPE_CHECKING set, which LlamaIndex's circular imports do not survive.
-import haystack_integrations.components.embedders.bge
-import llama_index.embeddings.bge
 from sphinx.application import Sphinx
+
+# Autodoc imports with TYPE_CHECKING set, which LlamaIndex's circular imports do not survive the first time.
+importlib.import_module("llama_index.core")
 
 _DOCS = Path(__file__).resolve().parent
 _ROOT = _DOCS.parent
@@ -36,7 +38,7 @@ nitpicky = True
 # The core's docstrings write code between single backticks.
 default_role = "code"
 
-# --- Markdown and notebooks ---------------------------------------------------------------------------------------------
+# --- Markdown and notebooks -------------------------------------------------------------------------------------------
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
@@ -46,7 +48,7 @@ nb_merge_streams = True
 # Widgets would be fetched from elsewhere.
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 
-# --- API ----------------------------------------------------------------------------------------------------------------
+# --- API --------------------------------------------------------------------------------------------------------------
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -62,7 +64,7 @@ napoleon_preprocess_types = False
 # Types are named as they are written; other projects' pages are on the network, and the core's own are where they are.
 nitpick_ignore_regex = [("py:.*", ".*")]
 
-# --- HTML ---------------------------------------------------------------------------------------------------------------
+# --- HTML -------------------------------------------------------------------------------------------------------------
 
 html_theme = "furo"
 html_title = "bge-onnx"
@@ -114,17 +116,19 @@ def _links(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG00
 
 
 def _navigation(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG001  Sphinx calls it so
-    """Patterns of the front page's navigation become the pages that are there and are not named yet; Sphinx minds none."""
-    if docname != "index":
+    """Navigation tolerates absent pages: patterns become what they find, titles of what is not there are left out."""
+    if docname not in ("index", "results"):
         return
     lines = source[0].splitlines()
-    named = set(lines)
+    named = {re.sub(r".*<(.+)>", r"\1", line) for line in lines}
     for place, line in enumerate(lines):
         if re.fullmatch(r"[\w/*-]*\*[\w/*-]*", line):
             found = [path.relative_to(_DOCS) for path in _DOCS.glob(f"{line}.*") if path.suffix in source_suffix]
             pages = sorted(path.with_suffix("").as_posix() for path in found)
             lines[place] = "\n".join(page for page in pages if page not in named)
             named.update(pages)
+        elif (titled := re.fullmatch(r"[^<>]+ <([\w/-]+)>", line)) and not (_DOCS / f"{titled[1]}.md").is_file():
+            lines[place] = ""
     source[0] = "\n".join(lines)
 
 
@@ -141,8 +145,9 @@ _AWAITED = {
 }
 
 
-def _from_markdown(app: object, what: str, name: str, one: object, options: object, lines: list[str]) -> None:
+def _from_markdown(*event: object) -> None:
     """Docstrings of adapters show programs as Markdown does; Sphinx reads them as reStructuredText."""
+    lines = cast("list[str]", event[-1])  # behind what the docstring belongs to
     text = re.sub(
         r"^( *)```(\w+)\n(.*?)^ *```$",
         lambda block: f"{block[1]}.. code-block:: {block[2]}\n\n{indent(block[3], '    ')}",

@@ -26,7 +26,7 @@ async def query(request: Request) -> JSONResponse:
     return JSONResponse({"vector": vector.tolist()})
 
 
-async def refused(request: Request, error: Exception) -> JSONResponse:
+async def refused(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, status_code=400 if isinstance(error, ValueError | TypeError) else 500)
 
 

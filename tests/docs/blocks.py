@@ -23,10 +23,17 @@ _PIECE = re.compile(
     r"|<!-- not run: (?P<reason>[^\n]*?) -->",
     re.DOTALL | re.MULTILINE,
 )
-# A pattern that holds for every page needs no comment on every page.
-_REASONS = {
-    r"(pip|uv pip) install [^|&]*$": "make release-check installs the wheels into empty environments",
-    r"make [a-z-]+( +#.*)?$": "the targets are what continuous integration runs",
+# Lines that need no comment on every page; a block is excused if all of its lines are.
+_EVERYWHERE = {
+    r"(pip|uv pip) install [^|&]*": "make release-check installs the wheels into empty environments",
+    r"make [a-z-]+( ARGS=.*)?": "the targets are what continuous integration runs",
+}
+# Of blocks without a language: those of the language sh are run.
+_COMMANDS = {
+    r"(\w+=\S+ )*bge-onnx( .*)?": "tests/cli and tests/bulk run every command",
+    r"tar [cx]f .*": "it carries the files from one line to the next",
+    r"numactl .*": "it needs a machine of several nodes",
+    r"(ENV|RUN) .*": "a test runs the steps of examples/docker/Dockerfile",
 }
 
 
@@ -71,7 +78,7 @@ def _pieces(text: str) -> Iterator[tuple[Block, bool]]:
         if language.startswith("{"):
             continue
         code = re.sub(f"^{piece['indent']}", "", piece["code"], flags=re.MULTILINE)
-        yield Block(language=language, code=code, line=line, reason=reason or _usual_reason(code)), adjacent
+        yield Block(language=language, code=code, line=line, reason=reason or _usual_reason(language, code)), adjacent
         reason = ""
 
 
@@ -90,9 +97,11 @@ def _joined(pieces: Iterator[tuple[Block, bool]]) -> Iterator[Block]:
         yield before
 
 
-def _usual_reason(code: str) -> str:
-    lines = [line for line in code.splitlines() if line.strip() and not line.startswith("#")]
-    for pattern, reason in _REASONS.items():
-        if lines and all(re.fullmatch(pattern, line.strip()) for line in lines):
-            return reason
-    return ""
+def _usual_reason(language: str, code: str) -> str:
+    patterns = {**_EVERYWHERE, **({} if language else _COMMANDS)}
+    found = []
+    for line in code.replace("\\\n", " ").splitlines():
+        command = re.sub(r"\s+#.*|^#.*", "", line).strip()
+        if command:
+            found.append(next((why for pattern, why in patterns.items() if re.fullmatch(pattern, command)), ""))
+    return found[0] if found and all(found) else ""

@@ -25,10 +25,10 @@ def main() -> int:
             printed = _shell(block["code"]) if block["language"] == "sh" else _python(block["code"], names, place)
         except BaseException:
             traceback.print_exc()
-            print(f"{place}: does not run", file=sys.stderr)
+            sys.stderr.write(f"{place}: does not run\n")
             return 1
         if block["printed"] is not None and not _same(printed, block["printed"]):
-            print(f"{place}: prints\n{printed}\nnot\n{block['printed']}", file=sys.stderr)
+            sys.stderr.write(f"{place}: prints\n{printed}\nnot\n{block['printed']}\n")
             return 1
     return 0
 

@@ -65,7 +65,7 @@ def test_the_image_answers_without_network_read_only_and_without_rights(docker: 
 def test_the_steps_of_the_image_answer_from_a_cache_that_nobody_may_write(
     public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the Dockerfile does, without docker: its command, its variables, no network, and another user where possible."""
+    """What the Dockerfile does, without docker: its command, its variables, no network, another user where possible."""
     steps = DOCKERFILE.read_text(encoding="utf-8").replace("\\\n", " ")
     variables = dict(re.findall(r"(BGE_\w+|HF_HUB_OFFLINE)=(\S+)", steps))
     assert variables == {"BGE_CACHE": "/opt/bge", "BGE_SOURCES": "cache", "HF_HUB_OFFLINE": "1"}
@@ -115,7 +115,9 @@ def test_the_service_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 def _without_network() -> list[str]:
     """A prefix that takes the network away, where the system lets this user do so."""
     prefix = ["unshare", "--net", *(["--map-root-user"] if os.geteuid() else [])]
-    works = shutil.which("unshare") and not subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
+    works = (
+        shutil.which("unshare") and not subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
+    )
     return prefix if works else []
 
 

@@ -15,7 +15,7 @@ from bge_onnx.testing import write_tiny_model
 ROOT = Path(__file__).resolve().parents[2]
 _PAGE = (ROOT / "docs" / "operations" / "troubleshooting.md").read_text(encoding="utf-8")
 _TITLES = re.findall(r"^### (.+)$", _PAGE, re.MULTILINE)
-# What takes a broken device, a full one, another process or a cache that cannot be written: found in the source instead.
+# What takes a broken device, another process or a cache that cannot be written: found in the source instead.
 _ELSEWHERE = ("fell back to", "failed on", "waiting for another", "no prepared graph")
 
 
@@ -75,7 +75,8 @@ def test_every_title_is_a_message_of_the_library(said: list[str]) -> None:
     missing = [
         title
         for title in titles
-        if not any(_pattern(title).search(message) for message in said) and not any(part in title for part in _ELSEWHERE)
+        if not any(_pattern(title).search(message) for message in said)
+        and not any(part in title for part in _ELSEWHERE)
     ]
     assert not missing, "\n".join([*missing, "the library said:", *said])
 

@@ -30,6 +30,8 @@ def browser() -> Iterator[Browser]:
         try:
             found = playwright.chromium.launch(executable_path=system, args=["--no-sandbox"])
         except Error as error:
-            pytest.skip(f"no browser; playwright install chromium, or apt-get install chromium: {error}".splitlines()[0])
+            pytest.skip(
+                f"no browser; playwright install chromium, or apt-get install chromium: {error}".splitlines()[0]
+            )
         yield found
         found.close()

@@ -9,7 +9,14 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
-_PAGES = ("index", "start/langchain", "guides/models", "guides/reranking", "guides/migration", "explanation/architecture")
+_PAGES = (
+    "index",
+    "start/langchain",
+    "guides/models",
+    "guides/reranking",
+    "guides/migration",
+    "explanation/architecture",
+)
 _PAGES += ("operations/troubleshooting", "reference/bge-onnx", "reference/settings", "search")
 
 

@@ -10,7 +10,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 # What a page loads by itself; links that people may follow are another matter.
-_LOADED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src", "audio": "src", "video": "src"}
+_LOADED = {
+    "img": "src",
+    "script": "src",
+    "link": "href",
+    "iframe": "src",
+    "source": "src",
+    "audio": "src",
+    "video": "src",
+}
 
 
 class _Page(HTMLParser):
