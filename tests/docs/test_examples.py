@@ -81,7 +81,7 @@ def test_the_steps_of_the_image_answer_from_a_cache_that_nobody_may_write(
         path.chmod(0o555 if path.is_dir() else 0o444)
     app = shutil.copy(ROOT / "examples" / "docker" / "app.py", public)
     run = subprocess.run(
-        [*_without_network(), sys.executable, app],
+        [*_shut_in(), sys.executable, app],
         env={**variables, "BGE_CACHE": str(cache), "PATH": os.environ["PATH"], "HOME": "/nonexistent"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -112,13 +112,15 @@ def test_the_service_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused.json() == {"error": "expected a list of str, got str; pass [text] for a single text"}
 
 
-def _without_network() -> list[str]:
-    """A prefix that takes the network away, where the system lets this user do so."""
-    prefix = ["unshare", "--net", *(["--map-root-user"] if os.geteuid() else [])]
-    works = (
-        shutil.which("unshare") and not subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode
-    )
-    return prefix if works else []
+def _shut_in() -> list[str]:
+    """A prefix that takes away the network and the right to write anywhere, as far as the system lets this user do so."""
+    read_only = ["sh", "-c", 'mount --bind / / && mount -o remount,bind,ro / && exec "$0" "$@"']
+    root = ["unshare", "--mount", "--net", *read_only]
+    other = ["unshare", "--net", "--map-root-user"]
+    for prefix in (root, other) if shutil.which("unshare") else ():
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+            return prefix
+    return []
 
 
 def _without_rights() -> dict[str, Any]:
@@ -131,7 +133,7 @@ def _without_rights() -> dict[str, Any]:
         run = subprocess.run(command, capture_output=True, check=False, cwd="/", **other)
     except (OSError, ValueError, KeyError):
         return {}
-    return {} if run.returncode or _without_network() else other
+    return {} if run.returncode or _shut_in() else other
 
 
 def _state(folder: Path) -> set[tuple[str, int]]:
