@@ -113,7 +113,7 @@ def test_the_service_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _shut_in() -> list[str]:
-    """A prefix that takes away the network and the right to write anywhere, as far as the system lets this user do so."""
+    """A prefix that takes away the network, and the right to write anywhere, as far as the system lets it."""
     read_only = ["sh", "-c", 'mount --bind / / && mount -o remount,bind,ro / && exec "$0" "$@"']
     root = ["unshare", "--mount", "--net", *read_only]
     other = ["unshare", "--net", "--map-root-user"]
