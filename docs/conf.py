@@ -145,20 +145,21 @@ _AWAITED = {
 }
 
 
-def _from_markdown(*event: object) -> None:
-    """Docstrings of adapters show programs as Markdown does; Sphinx reads them as reStructuredText."""
-    lines = cast("list[str]", event[-1])  # behind what the docstring belongs to
+def _readable(app: Sphinx, what: str, *rest: object) -> None:  # noqa: ARG001  Sphinx calls it so
+    """What Sphinx would misread in our docstrings: programs as Markdown shows them, a colon in a property's line."""
+    lines = cast("list[str]", rest[-1])
     text = re.sub(
         r"^( *)```(\w+)\n(.*?)^ *```$",
         lambda block: f"{block[1]}.. code-block:: {block[2]}\n\n{indent(block[3], '    ')}",
         "\n".join(lines),
         flags=re.DOTALL | re.MULTILINE,
     )
-    lines[:] = text.splitlines()
+    # Napoleon takes the words before a colon in a property's first line for its type: now an empty comment stands there.
+    lines[:] = ["..", "", *text.splitlines()] if what == "property" else text.splitlines()
 
 
 def setup(app: Sphinx) -> None:
     """Register what is above."""
-    app.connect("autodoc-process-docstring", _from_markdown)
+    app.connect("autodoc-process-docstring", _readable, priority=400)  # before Napoleon
     app.connect("source-read", _links)
     app.connect("source-read", _navigation)
