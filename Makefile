@@ -8,18 +8,16 @@ SCALE ?= .venv-scale
 STORES ?= .venv-stores
 OPENVINO ?= .venv-openvino
 RELEASE ?= .venv-release
+DOCS ?= .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
-RUFF_PATHS := packages tests examples benchmarks tools
-UV_PIP := $(LOWEST)/bin/uv pip --quiet
-ARGS ?=
-
-.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format bench soak eval golden \
-	wheels develop lock clean release-check
+.PHONY: packages tests examples benchmarks tools bin uv pip quiet help demo test test-scale test-stores \
+	test-openvino test-lowest lint format bench soak eval golden wheels develop lock clean release-check docs \
+	conf py generate docs-serve
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -56,6 +54,14 @@ format: $(VENV)/tools ## sort imports, apply safe fixes, format
 	$(BIN)/ruff check --fix-only $(RUFF_PATHS)
 	$(BIN)/ruff format $(RUFF_PATHS)
 
+docs: $(DOCS)/wheels ## build the site into docs/_build/html, strictly and offline; check links, search and looks
+	$(DOCS)/bin/python docs/_generate --check
+	$(DOCS)/bin/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+	env -u PYTHONPATH $(DOCS)/bin/pytest tests/site -q $(ARGS)
+
+docs-serve: docs ## the same, then serve it on http://localhost:8000
+	$(DOCS)/bin/python -m http.server --bind 127.0.0.1 --directory docs/_build/html 8000
+
 bench: $(VENV)/wheels ## compare speed and memory with other libraries
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
@@ -77,13 +83,15 @@ develop: $(VENV)/tools ## install the packages editable, for work without rebuil
 	rm -f $(VENV)/wheels
 	$(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=--editable ./%)
 
-lock: $(LOWEST)/uv ## resolve constraints.txt anew
+lock: $(LOWEST)/uv ## resolve constraints.txt and constraints-docs.txt anew
 	$(UV_PIP) compile --universal --python-version 3.11 --upgrade --extra qdrant --extra bulk --group test --group lint --group build \
 		--find-links dist --no-emit-package bge-onnx --no-emit-find-links --no-annotate --no-header \
 		--output-file constraints.txt $(PYPROJECTS) >/dev/null
+	$(UV_PIP) compile --universal --python-version 3.11 --upgrade --constraint constraints.txt --group docs \
+		--no-emit-find-links --no-annotate --no-header --output-file constraints-docs.txt >/dev/null
 
 clean: ## remove environments, wheels and caches
-	rm -rf .venv* dist .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv* dist docs/_build .bench .mypy_cache .ruff_cache .pytest_cache
 	find packages tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --- what the targets stand on -----------------------------------------------------------------------------------------
@@ -178,4 +186,15 @@ $(OPENVINO)/wheels: $(OPENVINO)/deps dist/.built
 $(RELEASE)/tools: constraints.txt pyproject.toml
 	$(call make_venv,$(RELEASE),hatchling)
 	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt --group release
+	@touch $@
+
+$(DOCS)/deps: constraints.txt constraints-docs.txt pyproject.toml $(PYPROJECTS)
+	$(call make_venv,$(DOCS),hatchling)
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		-c constraints.txt -c constraints-docs.txt $(PROJECTS:%='./%[qdrant]') --group docs
+	@touch $@
+
+$(DOCS)/wheels: $(DOCS)/deps dist/.built
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
+		dist/*.whl
 	@touch $@
