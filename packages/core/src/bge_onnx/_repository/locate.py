@@ -21,6 +21,7 @@ from bge_onnx._catalogue.registry import catalogue_entry, known_models, name_of,
 from bge_onnx._catalogue.resolve import check_arguments, from_catalogue, place_of, settled
 from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, Task, WeightsSpec
 from bge_onnx._checkpoint.architecture import Architecture
+from bge_onnx._repository.access import Access
 from bge_onnx._repository.base import resolve_base
 from bge_onnx._repository.choice import HEADS, head_role
 from bge_onnx._repository.content import known_graphs, recognise
@@ -74,6 +75,7 @@ def locate(
     progress: bool | None = None,
     pooling: Pooling | None = None,
     query_instruction: str | None = None,
+    access: Access | None = None,
 ) -> Located:
     """Find out what a user means by `model`, and bring its files onto this machine.
 
@@ -88,6 +90,7 @@ def locate(
         progress: Whether to show a bar during downloads; None for "if stderr is a terminal".
         pooling: Overrides what the catalogue or the folder says; settles a folder that does not say.
         query_instruction: Likewise; "" for none.
+        access: How the network may be used; None for as the environment says.
 
     Raises:
         InputTypeError: If an argument has the wrong type.
@@ -108,8 +111,8 @@ def locate(
         precision="fp32" if precision in MADE_HERE else precision,
         file=file,
         cache=cache,
-        search=Search(chosen_sources(sources), cache=cache, show_progress=progress),
-        base_of=partial(resolve_base, cache=cache, sources=sources, progress=progress),
+        search=Search(chosen_sources(sources), cache=cache, show_progress=progress, access=access),
+        base_of=partial(resolve_base, cache=cache, sources=sources, progress=progress, access=access),
         pooling=pooling,
         query_instruction=query_instruction,
     )
