@@ -67,8 +67,11 @@ def test_a_program_leaves_with_the_exit_code_and_without_a_traceback(program: st
             "pass --format jsonl, or which of text, jsonl, csv, tsv, parquet it is",
         ),
         (["embed", "a.jsonl", "--out", "o.npy", "--model", "bge-smal-en-v1.5"], 1, "bge-small-en-v1.5"),
-        (["embed", "a.jsonl", "--out", "o.npy", "--part-rows", "0"], 1, "part_rows must be a whole number"),
-        (["pull", "nosuch"], 1, "no model named 'nosuch'"),
+        (["embed", "a.jsonl", "--out", "o.npy", "--part-rows", "0"], 2, "'--part-rows': 0 is not in the range"),
+        (["pull", "nosuch"], 1, "pass a name that bge-onnx models shows, a hub id 'owner/name', or a local folder"),
+        (["embed", "a.jsonl", "--out", "o.npy", "--threads", "-1"], 2, "'--threads': -1 is not in the range"),
+        (["rerank", "--candidates", "a.jsonl", "--out", "o", "--top-k", "0"], 2, "'--top-k': 0 is not in the range"),
+        (["bench", "--seconds", "0"], 2, "'--seconds': 0.0 is not in the range"),
         (["rerank", "--candidates", "a.jsonl"], 2, "Missing option '--out'"),
     ],
 )
@@ -88,6 +91,20 @@ def test_a_bad_row_is_named_in_the_words_of_the_command_line(bge: Run, tiny_embe
     done = bge("embed", "a.jsonl", "--out", "o.npy", "--model", tiny_embedder, code=1)
     expected = "a.jsonl, line 2: it has no 'text', only 'body'; mend it, or skip such rows with --on-error skip"
     assert done.stderr == f"error: {expected}\n"
+
+
+def test_what_cannot_be_resumed_is_said_in_the_words_of_the_command_line(
+    bge: Run, tiny_embedder: Path, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    command = ["embed", "a.jsonl", "--out", "o.npy", "--model", tiny_embedder]
+    bge(*command)
+    done = bge(*command, "--role", "query", code=1)
+    assert done.stderr.endswith("name another output, or replace it with --overwrite\n")
+    assert (
+        "leave out --sparse"
+        in bge(*command[:-2], "--model", tiny_embedder, "--sparse", "--out", "p.parquet", code=1).stderr
+    )
 
 
 def test_embed_from_a_pipe(bge: Run, tiny_embedder: Path, tmp_path: Path) -> None:
@@ -135,6 +152,16 @@ def test_doctor_finds_packages_that_overwrite_each_other(
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in sick
 
 
+def test_doctor_names_the_folders_that_deliver_models(
+    bge: Run, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.setenv("BGE_SOURCES", str(tmp_path / "models"))
+    assert "holds no model; fill it with: bge-onnx pull MODEL --to FOLDER" in bge("doctor").stdout
+    shutil.copytree(tiny_embedder, tmp_path / "models" / "tiny")
+    assert f"{tmp_path / 'models'}: tiny" in bge("doctor").stdout
+
+
 def test_cache_is_shown_and_cleaned(bge: Run, tiny_embedder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with Embedder(tiny_embedder, cache_dir=cache):
@@ -143,7 +170,8 @@ def test_cache_is_shown_and_cleaned(bge: Run, tiny_embedder: Path, tmp_path: Pat
     shown = json.loads(bge("cache", "--cache-dir", cache, "--json").stdout)
     assert sorted(entry["kind"] for entry in shown["entries"]) == ["leftover", "prepared"]
     assert shown["bytes"] > 0
-    assert "prepared" in bge("cache", "--cache-dir", cache).stdout
+    table = bge("cache", "--cache-dir", cache).stdout
+    assert f"prepared  {tiny_embedder}" in table
     bge("cache", "--cache-dir", cache, "clean", "--prepared", "--dry-run")
     bge("cache", "--cache-dir", cache, "clean", "--prepared", stdin="n\n", code=130)
     assert len(json.loads(bge("cache", "--cache-dir", cache, "--json").stdout)["entries"]) == 2

@@ -105,7 +105,7 @@ def test_texts_and_vectors_of_another_number_are_refused(tmp_path: Path, vectors
 
 
 def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputValueError, match="is no index this can read"):
+    with pytest.raises(InputValueError, match="is not an index that can be read"):
         read_stored(tmp_path / "notes.txt")
 
 

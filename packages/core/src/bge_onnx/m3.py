@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from numbers import Real
 from operator import itemgetter
 from typing import Any, ClassVar, Unpack, cast
 
@@ -18,6 +16,7 @@ from bge_onnx._heads.lexical import (
     M3Output,
     M3Scores,
     M3Vectors,
+    check_weights,
     pair_scores,
     weighted_score,
 )
@@ -33,7 +32,6 @@ from bge_onnx._runtime.windowed import Way
 from bge_onnx._runtime.windows import in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
 from bge_onnx.embedder import Embedder, flat
-from bge_onnx.errors import InputValueError
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, complete, takes
 
 __all__ = ["M3Embedder"]
@@ -249,7 +247,7 @@ class M3Embedder(Embedder):
             InputValueError: The weights are not three numbers with positive sums.
         """
         checked = check_pairs(pairs)
-        d, s, c = _check_weights(weights)
+        d, s, c = check_weights(weights, without_colbert=True)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
         answers = dict(zip(texts, self._m3.every.run(texts, self._owner), strict=True))
         rows = [pair_scores(answers[query], answers[passage]) for query, passage in checked]
@@ -294,13 +292,3 @@ def _lexical(answers: Iterable[M3Vectors]) -> list[LexicalWeights]:
 
 def _checked(texts: Iterable[str], first: int) -> list[str]:
     return check_texts(texts, first=first)
-
-
-def _check_weights(weights: object) -> tuple[float, float, float]:
-    match weights:
-        case (Real(), Real(), Real()):
-            d, s, c = map(float, weights)
-            if min(d, s, c) >= 0 and d + s > 0 and math.isfinite(d + s + c):
-                return d, s, c
-    msg = f"weights must be three numbers from 0 on, one of the first two above 0, got {weights!r}"
-    raise InputValueError(msg)

@@ -220,7 +220,7 @@ def _make(entry: Entry, request: _Request) -> ReadyGraph:
         with entry.staging() as staging:
             note = _fill(staging, request)
             _logger.info("%s: %s", request.original, note)
-            entry.install(staging, Origin(source="prepared", label=note), _CONTENT.files)
+            entry.install(staging, Origin(source=f"prepared from {request.original}", label=note), _CONTENT.files)
     made = _open(entry, request)
     if made is None:
         raise FileNotFoundError(entry.folder)

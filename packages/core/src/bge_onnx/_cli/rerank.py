@@ -28,7 +28,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A TREC run, or NAME.jsonl.")
 @click.option("--model", default="BAAI/bge-reranker-base", show_default=True, help="A name of `models`, or a folder.")
-@click.option("--top-k", type=int, help="The most passages a query to write; else all.")
+@click.option("--top-k", type=options.at_least_one, help="The most passages a query to write; else all.")
 @click.option("--tag", default="bge-onnx", show_default=True, help="The run's name, its last field.")
 @options.engine
 @click.option("--quiet", is_flag=True, help="No progress.")

@@ -22,6 +22,12 @@ _OPTIONS = (
 ).split()
 _ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?:\['([^']*)'\]|'([^']*)'|\"([^\"]*)\"|(True)|([\w.]+)|(?=[\s,;]))")
 _NAMES = {"id_column": "id"}
+# What the library advises a program to do, and what a command line can do instead.
+_PHRASES = {
+    "pass a name that list_models() shows, a hub id 'owner/name', a local folder or a ModelSpec, or register one with "
+    "add_model": "pass a name that bge-onnx models shows, a hub id 'owner/name', or a local folder",
+    "open it with Embedder": "leave out --sparse",
+}
 
 
 def run(application: click.Group, arguments: Sequence[str] | None) -> int:
@@ -59,7 +65,10 @@ def explain(error: Exception) -> str:
         return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
     if isinstance(error, MemoryError):
         return "not enough memory; a smaller --token-budget or fewer --threads need less"
-    return _ARGUMENT.sub(_option, " ".join(str(error).split()))
+    said = " ".join(str(error).split())
+    for phrase, ours in _PHRASES.items():
+        said = said.replace(phrase, ours)
+    return _ARGUMENT.sub(_option, said)
 
 
 def _option(match: re.Match[str]) -> str:

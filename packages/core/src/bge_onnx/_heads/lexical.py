@@ -5,8 +5,10 @@ The rules are FlagEmbedding's (`BGEM3FlagModel`, `modeling.py` and `m3.py` of ve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -210,6 +212,27 @@ def pair_scores(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, flo
         lexical_score(query.lexical, passage.lexical),
         colbert_score(query.colbert, passage.colbert),
     )
+
+
+def check_weights(weights: object, *, without_colbert: bool = False) -> tuple[float, float, float]:
+    """Three weights, of the dense, lexical and ColBERT score.
+
+    Args:
+        weights: What the user gave.
+        without_colbert: Whether the mean of the first two alone is asked for too.
+
+    Raises:
+        InputValueError: They are not three numbers from 0 on, one of those that a mean is made with above 0.
+    """
+    match weights:
+        case (Real(), Real(), Real()):
+            d, s, c = map(float, weights)
+            counted = d + s if without_colbert else d + s + c
+            if min(d, s, c) >= 0 and counted > 0 and math.isfinite(d + s + c):
+                return d, s, c
+    those = "the first two" if without_colbert else "them"
+    msg = f"weights must be three numbers from 0 on, one of {those} above 0, got {weights!r}"
+    raise InputValueError(msg)
 
 
 def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) -> FloatArray:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from bge_onnx import BGEError, ModelSpec, list_models
+from bge_onnx._text.roles import Role, check_role
 from bge_onnx.errors import InputValueError, WeightsError
 from bge_onnx.evaluation._sample import Sample, take_sample
 from bge_onnx.evaluation._search import NEAR, SAME, Fit, Search
 from bge_onnx.evaluation._trials import Trials
 from bge_onnx.evaluation._verdict import judge, undecided
-from bge_onnx.evaluation.recipes import Recipe, Role
+from bge_onnx.evaluation.recipes import Recipe
 from bge_onnx.evaluation.report import IndexReport, Length, Part
 from bge_onnx.settings import EngineSettings, ModelName
 from bge_onnx.types import FloatArray, Pooling
@@ -70,9 +70,7 @@ def check_index(
             model's.
         BGEError: The model cannot be opened; see `Embedder`.
     """
-    if role not in get_args(Role):
-        msg = f"role must be 'document' or 'query', got {role!r}"
-        raise InputValueError(msg)
+    check_role(role)
     taken = take_sample(texts, vectors, size=sample)
     settings: EngineSettings = {"threads": threads, "cache_dir": cache_dir, "sources": sources}
     with Trials(settings) as trials:

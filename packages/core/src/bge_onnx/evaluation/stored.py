@@ -75,7 +75,7 @@ def read_stored(
             msg = f"{name} holds vectors alone; pass the file of their texts too, one a line or JSON lines"
             raise InputValueError(msg)
         return read_npy(name, texts, text_field=text_field, limit=limit)
-    msg = f"{name!r} is no index this can read; pass a URL or folder of Qdrant, a .parquet or a .npy file that exists"
+    msg = f"{name!r} is not an index that can be read; pass a URL or folder of Qdrant, or a .parquet or .npy file"
     raise InputValueError(msg)
 
 
