@@ -12,7 +12,7 @@ PROJECTS := packages/core packages/langchain packages/llamaindex packages/haysta
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
-RUFF_PATHS := packages tests examples benchmarks
+RUFF_PATHS := packages tests examples benchmarks docs/_generate
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 

@@ -41,7 +41,7 @@ CONTENDERS = ("core", "spark", "ray")
 LABELS = {"core": "the core alone", "spark": "Spark", "ray": "Ray", "peer": "Spark, sentence-transformers"}
 SHAPES = ((1, 1), (2, 1), (1, 2))  # workers, CPUs of each
 HEADER = ("", "workers", "CPUs of each", "rows/s", "in the model", "first rows", "between", "at the end", "peak", "own")
-_PEER_WORK = Path(".bench/models")
+_PEER_WORK = Path(".bench/models").absolute()
 
 
 def main() -> None:
@@ -78,9 +78,8 @@ def _lines(arguments: argparse.Namespace) -> Iterator[str]:
     for name in names:
         for workers, cpus in SHAPES:
             python = arguments.peer if name == "peer" else sys.executable
-            own = [each for each in sys.argv[1:] if not each.startswith("--output")]
             done = subprocess.run(
-                [python, __file__, *own, "--one", f"{name}:{workers}:{cpus}"],
+                [python, __file__, *sys.argv[1:], "--one", f"{name}:{workers}:{cpus}"],
                 capture_output=True,
                 text=True,
                 check=False,
