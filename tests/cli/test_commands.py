@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -103,6 +105,26 @@ def test_what_cannot_be_resumed_is_said_in_the_words_of_the_command_line(
     assert done.stderr.endswith("name another output, or replace it with --overwrite\n")
     sparse = bge("embed", "a.jsonl", "--out", "p.parquet", "--model", tiny_embedder, "--sparse", code=1)
     assert sparse.stderr.endswith("gives dense vectors only; leave out --sparse\n")
+
+
+def test_a_full_disk_is_said_and_the_same_command_goes_on(
+    bge: Run, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    command = ["embed", "a.jsonl", "--out", "o.npy", "--model", tiny_embedder, "--part-rows", "5", "--json"]
+    real, left = os.fsync, [12]  # the parts' manifest, and some files of the first parts
+
+    def fsync(handle: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        done = bge(*command, code=1)
+    assert done.stderr.startswith("error: No space left on device; make room and run the same command again")
+    assert json.loads(bge(*command).stdout)["resumed"] in (5, 10, 15)
 
 
 def test_embed_from_a_pipe(bge: Run, tiny_embedder: Path, tmp_path: Path) -> None:

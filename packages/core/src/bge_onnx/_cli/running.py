@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -62,7 +63,9 @@ def run(application: click.Group, arguments: Sequence[str] | None) -> int:
 def explain(error: Exception) -> str:
     """An error in one line, in the words of the command line."""
     if isinstance(error, OSError) and not isinstance(error, BGEError):
-        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{error.strerror}; make room and run the same command again, which goes on where this one stopped"
+        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error)
     if isinstance(error, MemoryError):
         return "not enough memory; a smaller --token-budget or fewer --threads need less"
     said = " ".join(str(error).split())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,11 @@ def read_npy(
     Raises:
         InputValueError: There are not as many texts as vectors, or a line has no text.
     """
-    values = np.load(vectors, mmap_mode="r", allow_pickle=False)
+    try:
+        values = np.load(vectors, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        msg = f"{vectors} is not a .npy file of numbers, or is damaged; check the path, or write it anew"
+        raise InputValueError(msg) from error
     lines = _lines(Path(texts), text_field)
     if values.ndim != 2 or len(lines) != len(values):
         msg = f"{vectors} has the shape {values.shape} and {texts} holds {len(lines)} texts; both must be in step"
@@ -112,7 +117,12 @@ def read_parquet(
         ImportError: pyarrow is not installed.
     """
     parquet = needed("pyarrow.parquet", what="reading Parquet", install="pyarrow")
-    with parquet.ParquetFile(path) as file:
+    try:
+        opened = parquet.ParquetFile(path)
+    except ValueError as error:  # of which pyarrow's own is one
+        msg = f"{path} is not a readable Parquet file ({str(error).splitlines()[0].rstrip('.')}); check the path"
+        raise InputValueError(msg) from error
+    with opened as file:
         names = file.schema_arrow.names
         text = _chosen(text_field, names, _TEXT_FIELDS, what="text_field", where=str(path))
         vector = _chosen(vector_field, names, _VECTOR_FIELDS, what="vector_field", where=str(path))
@@ -140,18 +150,35 @@ def read_qdrant(
         limit: The most points to read.
 
     Raises:
-        InputValueError: The collection, the text or the vector cannot be told.
+        InputValueError: Nothing there answers as Qdrant does, or the collection, the text or the vector cannot be told.
         ImportError: qdrant-client is not installed.
     """
     if not isinstance(place, str | PathLike):
         return _read_client(place, collection, text_field, vector_field, limit)
     name = str(place)
-    kind: type[QdrantClient] = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"').QdrantClient
-    client = kind(url=name) if "://" in name else kind(path=name)
+    qdrant = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"')
+    client = _open_client(name, qdrant)
     try:
         return _read_client(client, collection, text_field, vector_field, limit)
+    except qdrant.http.exceptions.ApiException as error:
+        msg = f"{name} does not answer as Qdrant does ({' '.join(str(error).split())[:200]}); check the address"
+        raise InputValueError(msg) from error
     finally:
         client.close()
+
+
+def _open_client(name: str, qdrant: ModuleType) -> QdrantClient:
+    kind: type[QdrantClient] = qdrant.QdrantClient
+    if "://" in name:
+        return kind(url=name)
+    if not Path(name, "meta.json").is_file():  # the client would make an empty storage of whatever folder it is
+        msg = f"the folder {name} is not an embedded storage of Qdrant: it has no meta.json; check the path"
+        raise InputValueError(msg)
+    try:
+        return kind(path=name)
+    except RuntimeError as error:
+        msg = f"{name} cannot be opened ({str(error).splitlines()[0]}); close the program that has it open"
+        raise InputValueError(msg) from error
 
 
 def _read_client(
@@ -159,8 +186,11 @@ def _read_client(
 ) -> Stored:
     names = [known.name for known in client.get_collections().collections]
     collection = names[0] if collection is None and len(names) == 1 else collection
+    if not names:
+        msg = "this Qdrant holds no collection; check the address or the folder"
+        raise InputValueError(msg)
     if collection not in names:
-        msg = f"collection must be one of {', '.join(map(repr, names)) or 'none (there is none)'}, got {collection!r}"
+        msg = f"collection must be one of {', '.join(map(repr, names))}, got {collection!r}"
         raise InputValueError(msg)
     return _stored(islice(_points(client, collection, text_field, vector_field), limit))
 
@@ -221,14 +251,22 @@ def _stored(entries: Iterable[tuple[object, object]]) -> Stored:
 
 
 def _lines(path: Path, field: str | None) -> list[str]:
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not valid UTF-8 ({error.reason} at byte {error.start}); convert it"
+        raise InputValueError(msg) from error
     if path.suffix != ".jsonl":
         return lines
-    return [_json_text(json.loads(line), field, place) for place, line in enumerate(lines)]
+    return [_json_text(line, field, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 
-def _json_text(entry: object, field: str | None, place: int) -> str:
-    where = f"line {place + 1}"
+def _json_text(line: str, field: str | None, where: str) -> str:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where} is not JSON ({error}); mend the line"
+        raise InputValueError(msg) from error
     found = (
         entry
         if not isinstance(entry, Mapping)
