@@ -17,7 +17,7 @@ from dataclasses import dataclass
 TOKENS = 155
 RATES = {"fp32": 30.0, "int8": 58.0}
 # Rows a second that a run reads and digests again when it goes on: JSON Lines of 700 bytes (the same page).
-READS = 150_000.0
+READS = 60_000.0
 MACHINE = 32  # cores of one machine
 TASK = 200.0  # seconds: how much work one task of Spark, or one batch of Ray, should be
 PART = 4096  # rows that `bge-onnx embed` commits together

@@ -131,6 +131,7 @@ def test_a_folder_that_is_no_storage_stays_as_it_is(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client leaves its lock file open
 def test_a_storage_that_is_open_elsewhere_is_refused(tmp_path: Path, vectors: Vectors) -> None:
     source = qdrant(tmp_path, vectors)["source"]
     client = pytest.importorskip("qdrant_client").QdrantClient(path=source)

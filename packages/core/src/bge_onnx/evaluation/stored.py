@@ -170,7 +170,7 @@ def read_qdrant(
 def _open_client(name: str, qdrant: ModuleType) -> QdrantClient:
     kind: type[QdrantClient] = qdrant.QdrantClient
     if "://" in name:
-        return kind(url=name)
+        return kind(url=name, check_compatibility=False)  # that check would warn beside the error
     if not Path(name, "meta.json").is_file():  # the client would make an empty storage of whatever folder it is
         msg = f"the folder {name} is not an embedded storage of Qdrant: it has no meta.json; check the path"
         raise InputValueError(msg)
