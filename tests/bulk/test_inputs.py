@@ -200,7 +200,7 @@ def test_text_too_long_is_a_bad_row_where_cutting_is_refused(tiny_embedder: Path
         ({"part_rows": 0}, "part_rows must be a whole number"),
         ({"inputs": "a.txt", "id_column": "id"}, "has no column 'id'"),
         ({"inputs": "a.csv", "column": "body"}, "has no column 'body'; it has 'text', 'n'"),
-        ({"inputs": "a.parquet"}, "no readable Parquet file"),
+        ({"inputs": "a.parquet"}, "not a readable Parquet file"),
         ({"inputs": "numbers.parquet"}, "must hold strings, it holds int64"),
         ({"inputs": "torn.txt.gz"}, "damaged gzip file"),
         ({"format": "xml"}, "format must be one of"),

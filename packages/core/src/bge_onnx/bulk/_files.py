@@ -229,7 +229,7 @@ def _tidied(parts: Parts) -> Iterator[None]:
 def _quiet(settings: EmbedderSettings) -> EmbedderSettings:
     """The settings with cutting left to be counted here, where file and line are known."""
     quiet = settings.copy()
-    if quiet.get("truncate") in ("warn", "error"):
+    if quiet.get("truncate", "warn") in ("warn", "error"):
         quiet["truncate"] = "silent"
     return quiet
 
