@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -294,7 +295,8 @@ def test_rerank_json_lines(form: str, bge: Run, tiny_reranker: Path, tmp_path: P
     [
         ("q1 Q0 d1 1\n", "first.run, line 1: a line of a run must be"),
         ("q1 Q0 d99 1 1.0 x\n", "no text for passage 'd99' of query 'q1'"),
-        ("q3 Q0 d1 1 1.0 x\n", "no text for query 'q3'"),
+        ("q3 Q0 d1 1 1.0 x\n", "no text for query 'q3'; name the file that holds the queries as QUERIES"),
+        ("q1 Q0 d1 1 1.0 x\nq2 Q0 d99 1 1.0 x\n", "no text for passage 'd99' of query 'q2'; name the files"),
         ("q1 Q0 d1 1 1 x\nq2 Q0 d1 1 1 x\nq1 Q0 d2 2 1 x\n", "line 3: query 'q1' appears again"),
     ],
 )
@@ -308,3 +310,37 @@ def test_rerank_names_the_line_that_cannot_be_used(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "second.run").exists()
+
+
+def test_rerank_refuses_before_it_computes(bge: Run, tiny_reranker: Path, tmp_path: Path, rows_run: list[int]) -> None:
+    retrieval(tmp_path)
+    (tmp_path / "first.run").write_text("q1 Q0 d1 1 1.0 x\nq2 Q0 d99 1 1.0 x\n")
+    options = ["--candidates", "first.run", "--passages", "passages.jsonl", "--model", tiny_reranker]
+    bge("rerank", "queries.jsonl", *options, "--out", "second.run", code=1)
+    spaced = {"query_id": "q 1", "query": "a", "candidates": [{"doc_id": "d1", "text": "b"}]}
+    (tmp_path / "spaced.jsonl").write_text(json.dumps(spaced))
+    spaced_options = ["--candidates", "spaced.jsonl", "--model", tiny_reranker]
+    done = bge("rerank", *spaced_options, "--out", "second.run", code=1)
+    assert "the id must be one word in a TREC run, got 'q 1'; change it, or write a .jsonl file" in done.stderr
+    done = bge("rerank", *spaced_options, "--out", "second.run", "--tag", "two words", code=1)
+    assert "tag must be one word in a TREC run, got 'two words'" in done.stderr
+    assert "is a folder" in bge("rerank", *spaced_options, "--out", tmp_path, code=1).stderr
+    assert rows_run == []
+    bge("rerank", *spaced_options, "--out", "new/folder/second.jsonl")
+    assert json.loads((tmp_path / "new" / "folder" / "second.jsonl").read_text())["query_id"] == "q 1"
+
+
+def test_rerank_reads_gzipped_files_and_names_a_damaged_one(bge: Run, tiny_reranker: Path, tmp_path: Path) -> None:
+    wanted = retrieval(tmp_path)
+    run = "".join(f"{q} Q0 {d} {r} 1 bm25\n" for q, names in wanted.items() for r, d in enumerate(names, 1))
+    (tmp_path / "first.run").write_text(run)
+    plain = ["--candidates", "first.run", "--passages", "passages.jsonl", "--model", tiny_reranker]
+    bge("rerank", "queries.tsv", *plain, "--out", "plain.run")
+    for name in ("first.run", "passages.jsonl", "queries.tsv"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    packed = ["--candidates", "first.run.gz", "--passages", "passages.jsonl.gz", "--model", tiny_reranker]
+    bge("rerank", "queries.tsv.gz", *packed, "--out", "packed.run")
+    assert (tmp_path / "packed.run").read_text() == (tmp_path / "plain.run").read_text()
+    whole = (tmp_path / "first.run.gz").read_bytes()
+    (tmp_path / "first.run.gz").write_bytes(whole[: len(whole) // 2])
+    assert "first.run.gz cannot be read" in bge("rerank", "queries.tsv", *packed, "--out", "x.run", code=1).stderr

@@ -60,7 +60,7 @@ def command(
       bge-onnx rerank queries.jsonl --candidates bm25.run --passages corpus.jsonl --out reranked.run
       bge-onnx rerank --candidates retrieved.jsonl --top-k 10 --out reranked.jsonl
 
-    The score of a run is the model's logit, which trec_eval orders by.
+    Any of these files may be gzipped. The score of a run is the model's logit, which trec_eval orders by.
     """
     started = time.monotonic()
     terminal = not quiet and sys.stderr.isatty()

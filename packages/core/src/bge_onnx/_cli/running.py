@@ -27,7 +27,11 @@ _NAMES = {"id_column": "id"}
 _PHRASES = {
     "pass a name that list_models() shows, a hub id 'owner/name', a local folder or a ModelSpec, or register one with "
     "add_model": "pass a name that bge-onnx models shows, a hub id 'owner/name', or a local folder",
-    "open it with Embedder": "leave out --sparse",
+    "dense vectors only; open it with Embedder": "dense vectors only; leave out --sparse",
+    "a reranker: open it with Reranker, it makes no embeddings": "a reranker, which makes no embeddings; see rerank",
+    "name the file that holds the queries": "name the file that holds the queries as QUERIES",
+    "name the files that hold the passages": "name the files that hold them with --passages",
+    "an embedding model: open it with Embedder, it cannot rerank": "an embedding model, which cannot rerank",
 }
 
 
