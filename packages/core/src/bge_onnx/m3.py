@@ -16,8 +16,8 @@ from bge_onnx._heads.lexical import (
     M3Scores,
     M3Vectors,
     check_lexical,
+    check_weights,
     pair_scores,
-    three_weights,
     weighted_score,
 )
 from bge_onnx._heads.m3 import stack
@@ -157,7 +157,7 @@ class M3Embedder(Embedder):
             InputValueError: The weights are not three numbers with positive sums.
         """
         checked = check_pairs(pairs)
-        d, s, c = three_weights(weights, counting=2)
+        d, s, c = check_weights(weights, without_colbert=True)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
         answers = dict(zip(texts, self._m3.every.run(texts, self._owner), strict=True))
         rows = [pair_scores(answers[query], answers[passage]) for query, passage in checked]

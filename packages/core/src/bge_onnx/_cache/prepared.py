@@ -196,7 +196,7 @@ def _make(entry: Entry, request: Request) -> ReadyGraph:
         with entry.staging() as staging:
             note = fill(staging, request)
             _logger.info("%s: %s", request.original, note)
-            entry.install(staging, Origin(source="prepared", label=note), _CONTENT.files)
+            entry.install(staging, Origin(source=f"prepared from {request.original}", label=note), _CONTENT.files)
     made = _open(entry, request)
     if made is None:
         raise FileNotFoundError(entry.folder)

@@ -125,6 +125,9 @@ def _sources() -> Iterator[Finding]:
             finding = _hub()
         elif source == "maven":
             finding = _maven()
+        elif isinstance(source, Path):
+            yield _folder(source)
+            continue
         else:
             continue
         reached = reached or finding.state == "ok"
@@ -138,6 +141,15 @@ def _sources() -> Iterator[Finding]:
         )
 
 
+def _folder(folder: Path) -> Finding:
+    """A folder of model folders, as `bge-onnx pull --to` makes them, or one model's."""
+    models = sorted(path.name for path in (folder, *folder.iterdir()) if (path / "tokenizer.json").is_file())
+    if not models:
+        advice = "fill it with: bge-onnx pull MODEL --to FOLDER"
+        return Finding("folder", "note", f"{folder} holds no model", advice)
+    return Finding("folder", "ok", f"{folder}: {', '.join(models)}")
+
+
 def _hub() -> Finding:
     from huggingface_hub import constants
 
@@ -145,7 +157,7 @@ def _hub() -> Finding:
     if constants.HF_HUB_OFFLINE:
         return Finding("hub", "note", "switched off by HF_HUB_OFFLINE")
     if not endpoint.startswith(("http://", "https://")):
-        return Finding("hub", "problem", f"HF_ENDPOINT is no address: {endpoint!r}", "correct HF_ENDPOINT")
+        return Finding("hub", "problem", f"HF_ENDPOINT is not an address: {endpoint!r}", "correct HF_ENDPOINT")
     try:
         with urllib.request.urlopen(endpoint, timeout=_PATIENCE) as answer:  # noqa: S310  the scheme is checked above
             return Finding("hub", "ok", f"{endpoint} answers ({answer.status})")

@@ -14,6 +14,14 @@ from bge_onnx.errors import InputValueError
 
 _BOM = b"\xef\xbb\xbf"
 _SHOWN = 8  # names of columns in a message
+_JSON_NAMES = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None) -> Iterator[Record]:  # noqa: ARG001
@@ -35,7 +43,7 @@ def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None)
 
 
 def read_jsonl(file: IO[bytes], name: str, *, column: str, id_column: str | None) -> Iterator[Record]:
-    """One JSON object a line; blank lines are no rows."""
+    """One JSON object a line; blank lines are not rows."""
     for line, raw in enumerate(_lines(file), 1):
         if not raw.strip():
             continue
@@ -43,7 +51,7 @@ def read_jsonl(file: IO[bytes], name: str, *, column: str, id_column: str | None
         try:
             row = json.loads(raw.decode())
         except (ValueError, RecursionError) as error:
-            yield _bad(record, f"it is no JSON ({error})", _shown(raw))
+            yield _bad(record, f"it is not JSON ({error})", _shown(raw))
             continue
         try:
             yield _good(record, _string(row, column), None if id_column is None else _identifier(row, id_column))
@@ -60,7 +68,7 @@ def read_csv(
         InputValueError: The header lacks a column.
     """
     csv.field_size_limit(2**31 - 1)  # the module's own limit of 128 KiB a field is below a long passage
-    # Bytes that are no UTF-8 come through as lone surrogates, and the row that holds them is refused later.
+    # Bytes that are not UTF-8 come through as lone surrogates, and the row that holds them is refused later.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     header = next(rows, None)
@@ -76,7 +84,7 @@ def read_csv(
         except StopIteration:
             break
         except csv.Error as error:
-            yield _bad(record, f"it is no CSV ({error})", "")
+            yield _bad(record, f"it is not CSV ({error})", "")
             continue
         if len(row) == len(header):
             yield _good(record, row[text_place], None if id_place is None else row[id_place])
@@ -127,7 +135,7 @@ def _place(places: dict[str, int], column: str, name: str) -> int:
 
 def _value(row: object, column: str) -> object:
     if not isinstance(row, dict):
-        msg = f"it is no JSON object but {type(row).__name__}"
+        msg = f"it is not a JSON object but {_JSON_NAMES.get(type(row), type(row).__name__)}"
         raise _UnusableError(msg)
     if column not in row:
         held = ", ".join(map(repr, list(row)[:_SHOWN])) or "nothing"
