@@ -28,17 +28,12 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECTS = tuple(ROOT / "packages" / name for name in ("core", "langchain", "llamaindex", "haystack"))
-# Folder of each wheel that is ours; what stands above it belongs to others and must have no __init__.py.
+# The packages of each wheel, as paths; what stands above one belongs to others and must have no __init__.py.
 OURS = {
-    "bge-onnx": ("bge_onnx",),
-    "langchain-bge": ("langchain_bge",),
-    "llama-index-bge": tuple(
-        f"llama_index/{kind}/bge" for kind in ("embeddings", "node_parser", "postprocessor", "sparse_embeddings")
-    ),
-    "bge-haystack": tuple(
-        f"haystack_integrations/{place}/bge"
-        for place in ("common", "components/embedders", "components/preprocessors", "components/rankers")
-    ),
+    "bge-onnx": r"bge_onnx",
+    "langchain-bge": r"langchain_bge",
+    "llama-index-bge": r"llama_index/\w+/bge",
+    "bge-haystack": r"haystack_integrations/(\w+/)+bge",
 }
 _UNWANTED = {"tests", "test", "conftest.py", "__pycache__", ".DS_Store"}
 _PLACEHOLDER = ".example"
@@ -139,17 +134,25 @@ def contents(projects: Sequence[Project], dist: Path) -> Iterator[str]:
             yield f"{stem}: the source distribution holds {sorted(held)}"
 
 
-def _wheel_problems(names: Sequence[str], ours: Sequence[str]) -> Iterator[str]:
+def _wheel_problems(names: Sequence[str], ours: str) -> Iterator[str]:
     code = [name for name in names if ".dist-info/" not in name]
+    folders = packages(names)
+    for folder in folders:
+        if not re.fullmatch(ours, folder):
+            yield f"{folder}/__init__.py claims a package that is not ours"
+        if f"{folder}/py.typed" not in code:
+            yield f"{folder}/py.typed is missing"
     for name in code:
-        if not any(name.startswith(f"{folder}/") for folder in ours):
-            yield f"{name} is in none of our folders"
+        if not any(name.startswith(f"{folder}/") for folder in folders):
+            yield f"{name} is in none of our packages"
         elif _UNWANTED.intersection(PurePosixPath(name).parts) or name.endswith((".onnx", ".safetensors", ".bin")):
             yield f"{name} does not belong into a wheel"
-    for folder in ours:
-        for file in ("__init__.py", "py.typed"):
-            if f"{folder}/{file}" not in code:
-                yield f"{folder}/{file} is missing"
+
+
+def packages(names: Sequence[str]) -> list[str]:
+    """The outermost packages of a wheel, as paths."""
+    folders = [name.removesuffix("/__init__.py") for name in names if name.endswith("/__init__.py")]
+    return sorted(one for one in folders if not any(one.startswith(f"{other}/") for other in folders))
 
 
 def readmes(projects: Sequence[Project], dist: Path) -> Iterator[str]:
@@ -176,7 +179,9 @@ def installed(projects: Sequence[Project], dist: Path, folder: Path) -> Iterator
     if done.returncode:
         yield f"pip check: {done.stdout}"
     for project in projects:
-        for module in (place.replace("/", ".") for place in OURS[project.name]):
+        with zipfile.ZipFile(next(dist.glob(f"{project.name.replace('-', '_')}-*.whl"))) as wheel:
+            modules = [folder.replace("/", ".") for folder in packages(wheel.namelist())]
+        for module in modules:
             # Once to write the bytecode, which every later start finds.
             times = [_imported(python, module) for _ in range(2)]
             if times[-1] is None:

@@ -70,7 +70,7 @@ def test_a_wheel_as_it_should_be_passes(projects: list[Project], tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"tests/__init__.py": ""}, "tests/__init__.py is in none of our folders"),
+        ({"tests/test_x.py": ""}, "tests/test_x.py is in none of our packages"),
         ({"langchain_bge/tests/test_x.py": ""}, "langchain_bge/tests/test_x.py does not belong into a wheel"),
         ({"langchain_bge/model.onnx": ""}, "langchain_bge/model.onnx does not belong into a wheel"),
         ({"langchain_bge/py.typed": None}, "langchain_bge/py.typed is missing"),
@@ -86,8 +86,12 @@ def test_what_is_wrong_with_a_wheel_is_found(
     assert list(release_check.contents([projects[1]], _dist(tmp_path, files))) == [f"langchain_bge: {problem}"]
 
 
-def test_an_init_above_our_folder_is_found() -> None:
-    names = [f"{folder}/{file}" for folder in OURS["bge-haystack"] for file in ("__init__.py", "py.typed")]
+@pytest.mark.parametrize(
+    "claimed", ["haystack_integrations", "haystack_integrations/components", "haystack_integrations/components/rankers"]
+)
+def test_an_init_above_our_folder_is_found(claimed: str) -> None:
+    folder = "haystack_integrations/components/rankers/bge"
+    names = [f"{folder}/{file}" for file in ("__init__.py", "py.typed")]
     assert list(release_check._wheel_problems(names, OURS["bge-haystack"])) == []
-    (problem,) = release_check._wheel_problems(["haystack_integrations/__init__.py", *names], OURS["bge-haystack"])
-    assert problem == "haystack_integrations/__init__.py is in none of our folders"
+    problems = release_check._wheel_problems([f"{claimed}/__init__.py", *names], OURS["bge-haystack"])
+    assert f"{claimed}/__init__.py claims a package that is not ours" in problems
