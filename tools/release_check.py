@@ -184,10 +184,13 @@ def installed(projects: Sequence[Project], dist: Path, folder: Path) -> Iterator
         for module in modules:
             # Once to write the bytecode, which every later start finds.
             times = [_imported(python, module) for _ in range(2)]
-            if times[-1] is None:
-                yield f"import {module} failed: {_run(str(python), '-I', '-c', f'import {module}').stderr[-500:]}"
-            else:
+            told = "" if times[-1] is not None else _run(str(python), "-I", "-c", f"import {module}").stderr.strip()
+            if times[-1] is not None:
                 print(f"    import {module}: {times[-1]:.2f} s")
+            elif "ImportError: " in (last := told.rpartition("\n")[2]) and "pip install" in last:
+                print(f"    import {module}: asks for an extra")
+            else:
+                yield f"import {module} failed, and says no extra to install: {told[-500:]}"
     command = folder / ("Scripts" if sys.platform == "win32" else "bin") / "bge-onnx"
     told = _run(str(command), "--version").stdout
     if projects[0].version not in told:

@@ -46,3 +46,20 @@ def test_import_brings_its_own_framework_alone(module: str) -> None:
 
 def test_core_imports_within_a_second() -> None:
     assert min(_import("bge_onnx")[0] for _ in range(3)) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("module", "absent", "extra"),
+    [
+        ("llama_index.retrievers.bge", "qdrant_client", "llama-index-bge[qdrant]"),
+        ("haystack_integrations.components.retrievers.bge", "qdrant_client", "bge-haystack[qdrant]"),
+        ("haystack_integrations.document_stores.bge", "qdrant_client", "bge-haystack[qdrant]"),
+    ],
+)
+def test_what_needs_an_extra_names_it(module: str, absent: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{absent!r}] = None; import {module}"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    last = done.stderr.strip().rpartition("\n")[2]
+    assert last.startswith("ImportError: ")
+    assert f'pip install "{extra}"' in last

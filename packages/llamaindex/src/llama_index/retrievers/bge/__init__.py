@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from llama_index.retrievers.bge.base import BGEHybridRetriever
+try:
+    from llama_index.retrievers.bge.base import BGEHybridRetriever
+except ModuleNotFoundError as error:
+    msg = 'BGEHybridRetriever needs qdrant-client, which is not installed; pip install "llama-index-bge[qdrant]"'
+    raise ImportError(msg) from error
 
 __all__ = ["BGEHybridRetriever"]
