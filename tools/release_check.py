@@ -99,9 +99,11 @@ def final(projects: Sequence[Project], tag: str) -> Iterator[str]:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
         yield f"CHANGELOG.md has no dated section '## [{version}] - YYYY-MM-DD'"
-    for name, url in projects[0].facts["urls"].items():
-        if _PLACEHOLDER in url:
-            yield f"{name} is {url}, which leads nowhere; write the repository's own into all pyproject.toml"
+    forms = (ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml").read_text(encoding="utf-8")
+    addresses = {**projects[0].facts["urls"], "the issue forms' contact": forms}
+    for name, text in addresses.items():
+        for url in re.findall(rf"https://\S*{re.escape(_PLACEHOLDER)}\S*", text):
+            yield f"{name} is {url}, which leads nowhere; write the repository's own in its place"
 
 
 def built(projects: Sequence[Project], dist: Path) -> Iterator[str]:
