@@ -42,6 +42,7 @@ def link_whole(source: Path, target: Path) -> None:
     scratch.unlink(missing_ok=True)
     os.link(source, scratch)
     replaced(scratch, target)
+    scratch.unlink(missing_ok=True)  # a rename does nothing where both names are of the same file, as after a crash
     sync_folder(target.parent)
 
 
