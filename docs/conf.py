@@ -154,7 +154,7 @@ def _readable(app: Sphinx, what: str, *rest: object) -> None:  # noqa: ARG001  S
         "\n".join(lines),
         flags=re.DOTALL | re.MULTILINE,
     )
-    # Napoleon takes the words before a colon in a property's first line for its type: now an empty comment stands there.
+    # Napoleon takes the words before a colon in a property's first line for its type: an empty comment goes first.
     lines[:] = ["..", "", *text.splitlines()] if what == "property" else text.splitlines()
 
 
