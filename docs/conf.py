@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import shutil
@@ -158,8 +159,21 @@ def _readable(app: Sphinx, what: str, *rest: object) -> None:  # noqa: ARG001  S
     lines[:] = ["..", "", *text.splitlines()] if what == "property" else text.splitlines()
 
 
+def _constructor(app: Sphinx, what: str, name: str, one: object, *rest: object) -> tuple[str, None] | None:
+    """The signature of a component's constructor: Haystack's metaclass hides it behind (*args, **kwargs)."""
+    if what != "class":
+        return None
+    app.env.current_document.autodoc_annotations.get(name, {}).pop("return", None)
+    if not str(rest[1]).startswith("(*args"):
+        return None
+    parameters = list(inspect.signature(one.__init__).parameters.values())[1:]  # type: ignore[misc]
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(plain)), None
+
+
 def setup(app: Sphinx) -> None:
     """Register what is above."""
     app.connect("autodoc-process-docstring", _readable, priority=400)  # before Napoleon
+    app.connect("autodoc-process-signature", _constructor, priority=600)  # after the annotations are noted
     app.connect("source-read", _links)
     app.connect("source-read", _navigation)
