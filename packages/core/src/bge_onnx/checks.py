@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from operator import index
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +15,28 @@ from typing import Any, cast
 import numpy as np
 
 from bge_onnx._catalogue.spec import ModelSpec
-from bge_onnx._text.checks import check_whole
+from bge_onnx._shown import shown
+from bge_onnx._text.checks import check_texts, check_whole, real
 from bge_onnx.errors import InputTypeError, InputValueError
 
-__all__ = ["choice", "filled", "flag", "folder", "model", "model_name", "names", "number", "plain", "text", "whole"]
+__all__ = [
+    "choice",
+    "filled",
+    "flag",
+    "folder",
+    "model",
+    "model_name",
+    "names",
+    "number",
+    "plain",
+    "text",
+    "texts",
+    "whole",
+]
+
+
+# No path of a repository, and no branch, is longer.
+_LONGEST = 1000
 
 
 def whole(name: str, value: object, *, none: str = "", least: int = 1, most: int | None = None) -> int | None:
@@ -55,11 +72,12 @@ def number(
     """
     if value is None and none:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
+    plain = real(value)
+    if plain is None or not least <= plain <= most:
         bounds = "" if math.isinf(least) else f" from {least:g} to {most:g}"
-        msg = f"{name} must be a number{bounds}{_or_none(none)}, got {value!r}"
+        msg = f"{name} must be a number{bounds}{_or_none(none)}, got {shown(value)}"
         raise InputValueError(msg)
-    return float(value)
+    return plain
 
 
 def choice(name: str, value: object, *, allowed: Sequence[str], none: bool = False) -> str | None:
@@ -70,11 +88,11 @@ def choice(name: str, value: object, *, allowed: Sequence[str], none: bool = Fal
     """
     if none and value is None:
         return None
-    if not isinstance(value, str) or value not in allowed:
+    if not isinstance(value, str) or str.__str__(value) not in allowed:
         otherwise = ", or None" if none else ""
-        msg = f"{name} must be one of {', '.join(map(repr, allowed))}{otherwise}, got {value!r}"
+        msg = f"{name} must be one of {', '.join(map(repr, allowed))}{otherwise}, got {shown(value)}"
         raise InputValueError(msg)
-    return str(value)
+    return str.__str__(value)
 
 
 def text(name: str, value: object, *, none: str = "") -> str | None:
@@ -92,21 +110,24 @@ def text(name: str, value: object, *, none: str = "") -> str | None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        msg = f"{name} holds a lone surrogate, got {value!r}; pass text that can be encoded as UTF-8"
+        msg = f"{name} holds a lone surrogate, got {shown(value)}; pass text that can be encoded as UTF-8"
         raise InputValueError(msg) from None
     return str.__str__(value)
 
 
 def filled(name: str, value: object, *, none: str) -> str | None:
-    """A text that is not empty.
+    """A text that is not empty, of printable characters: the name of a file or a branch.
 
     Raises:
         InputTypeError: The value is no `str`.
-        InputValueError: It is empty.
+        InputValueError: It is empty, or no name can be so.
     """
     given = text(name, value, none=none)
     if given is not None and not given.strip():
         msg = f"{name} must not be empty; pass None for {none}"
+        raise InputValueError(msg)
+    if given is not None and (len(given) > _LONGEST or not given.isprintable()):
+        msg = f"{name} must be at most {_LONGEST} printable characters, got {shown(given)}; pass None for {none}"
         raise InputValueError(msg)
     return given
 
@@ -120,7 +141,7 @@ def flag(name: str, value: object, *, none: str = "") -> bool | None:
     if value is None and none:
         return None
     if not isinstance(value, bool | np.bool_):
-        msg = f"{name} must be True or False{_or_none(none)}, got {value!r}"
+        msg = f"{name} must be True or False{_or_none(none)}, got {shown(value)}"
         raise InputValueError(msg)
     return bool(value)
 
@@ -130,14 +151,25 @@ def names(name: str, value: object, *, none: str = "") -> list[str] | None:
 
     Raises:
         InputTypeError: The value is not a list of `str`.
+        InputValueError: One of them holds a lone surrogate.
     """
     if value is None and none:
         return None
-    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-        hint = f"; pass [{value!r}]" if isinstance(value, str) else ""
-        msg = f"{name} must be a list of str{_or_none(none)}, got {value!r}{hint}"
+    if not isinstance(value, list | tuple):
+        hint = f"; pass [{shown(value)}]" if isinstance(value, str) else ""
+        msg = f"{name} must be a list of str{_or_none(none)}, got {shown(value)}{hint}"
         raise InputTypeError(msg)
-    return list(value)
+    return [cast("str", text(f"{name}[{position}]", one)) for position, one in enumerate(value)]
+
+
+def texts(name: str, value: object) -> list[str]:
+    """Texts out of any iterable but a string or a mapping.
+
+    Raises:
+        InputTypeError: The value is none, or one of them is not a `str`; the message names the position.
+        InputValueError: One of them holds a lone surrogate.
+    """
+    return check_texts(value, what=name.removesuffix("s"))
 
 
 def folder(name: str, value: object) -> str | None:
@@ -151,19 +183,20 @@ def folder(name: str, value: object) -> str | None:
         return None
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(path, str):
-        msg = f"{name} must be a folder's path, or None for the default, got {value!r}"
+        msg = f"{name} must be a folder's path, or None for the default, got {shown(value)}"
         raise InputTypeError(msg)
     if not path.strip():
-        msg = f"{name} must be a folder's path, got {path!r}; pass '.' for the current folder or None for the default"
+        hint = "pass '.' for the current folder or None for the default"
+        msg = f"{name} must be a folder's path, got {shown(path)}; {hint}"
         raise InputValueError(msg)
     try:
         path.encode()
         Path(path).expanduser()
     except (UnicodeEncodeError, RuntimeError):
-        msg = f"{name} must be a folder's path in UTF-8 below a home that exists, got {path!r}"
+        msg = f"{name} must be a folder's path in UTF-8 below a home that exists, got {shown(path)}"
         raise InputValueError(msg) from None
     if "\0" in path:
-        msg = f"{name} must be a folder's path without null characters, got {path!r}"
+        msg = f"{name} must be a folder's path without null characters, got {shown(path)}"
         raise InputValueError(msg)
     return path
 

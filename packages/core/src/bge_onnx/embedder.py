@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol, Unpack
 
-import numpy as np
-
+from bge_onnx import checks
 from bge_onnx._heads.vectors import FloatArray, VectorHead, mean
 from bge_onnx._model import Model
 from bge_onnx._opening import Opened, find, open_model, text_way
@@ -17,7 +16,7 @@ from bge_onnx._runtime.windowed import Way, WindowVectors, apart, room, windows_
 from bge_onnx._runtime.windows import in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_text, check_texts
 from bge_onnx._text.windows import checked_size
-from bge_onnx.errors import InputTypeError, UnsuitableModelError
+from bge_onnx.errors import UnsuitableModelError
 from bge_onnx.settings import EmbedderSettings, ModelName, complete, takes
 
 __all__ = ["Embedder"]
@@ -229,7 +228,8 @@ class Embedder(Model[DenseParts]):
         return apart(plan, parts.passages.run([window.text for windows in plan for window in windows], self._owner))
 
     def _bar(self, show_progress: bool | None) -> bool:
-        return bool(self._settings["show_progress"]) if show_progress is None else check_flag(show_progress)
+        flag = checks.flag("show_progress", show_progress, none="what the embedder was opened with")
+        return bool(self._settings["show_progress"] if flag is None else flag)
 
 
 async def flat(stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -240,14 +240,6 @@ async def flat(stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
                 yield row
     finally:
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
-
-
-def check_flag(value: object) -> bool:
-    """Refuse a `show_progress` that is neither True nor False."""
-    if not isinstance(value, bool | np.bool_):
-        msg = f"show_progress must be True, False or None, got {value!r}"
-        raise InputTypeError(msg)
-    return bool(value)
 
 
 def _checked(texts: Iterable[str], first: int) -> list[str]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Iterable, Sequence
-from numbers import Real
 from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import ModelSpec
-from bge_onnx._heads.lexical import M3Vectors, colbert_score, pair_scores, weighted_score
-from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold
-from bge_onnx._text.checks import check_text, check_texts, check_whole
+from bge_onnx._heads.lexical import M3Vectors, check_weights, colbert_score, pair_scores, weighted_score
+from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold, numbers
+from bge_onnx._text.checks import check_iterable, check_text, check_texts, check_whole
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
-from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.m3 import M3Embedder
 from bge_onnx.settings import M3Settings, ModelName, takes
 
-__all__ = ["COLBERT", "M3Reranker"]
+__all__ = ["COLBERT", "M3Reranker", "check_weights"]
 
 # Weights of the dense, lexical and ColBERT score: late interaction alone.
 COLBERT = (0.0, 0.0, 1.0)
@@ -128,12 +126,13 @@ class M3Reranker(CountsTokens):
             threshold: The least score to return; None for all.
 
         Raises:
-            InputTypeError: `query` is not a str.
+            InputTypeError: `query` is not a str, or a passage no array of numbers.
             InputValueError: A passage's vectors have another shape.
         """
-        _texts(query, [], top_k, threshold)
-        (answer,) = self._embedder._every([query])
-        stored = [_vectors(vectors, position, answer.colbert) for position, vectors in enumerate(passages)]
+        (checked,) = _texts(query, [], top_k, threshold)
+        given = list(check_iterable(passages, what="passage"))
+        (answer,) = self._embedder._every([checked])
+        stored = [_vectors(vectors, position, answer.colbert) for position, vectors in enumerate(given)]
         scores = [colbert_score(answer.colbert, vectors) for vectors in stored]
         return _by_score(scores, top_k, threshold)
 
@@ -147,21 +146,6 @@ class M3Reranker(CountsTokens):
         return _by_score(scores, top_k, threshold)
 
 
-def check_weights(weights: object) -> tuple[float, float, float]:
-    """Three weights, of the dense, lexical and ColBERT score.
-
-    Raises:
-        InputValueError: They are not three numbers from 0 on, one of them above 0.
-    """
-    match weights:
-        case (Real(), Real(), Real()):
-            d, s, c = map(float, weights)
-            if min(d, s, c) >= 0 and d + s + c > 0 and math.isfinite(d + s + c):
-                return d, s, c
-    msg = f"weights must be three numbers from 0 on, one of them above 0, got {weights!r}"
-    raise InputValueError(msg)
-
-
 def _texts(query: object, passages: object, top_k: object, threshold: object) -> list[str]:
     check_whole(top_k, name="top_k", none="all")
     check_threshold(threshold)
@@ -171,11 +155,7 @@ def _texts(query: object, passages: object, top_k: object, threshold: object) ->
 
 
 def _vectors(given: npt.ArrayLike, position: int, query: FloatArray) -> FloatArray:
-    try:
-        vectors = np.asarray(given, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        msg = f"passage {position} must be an array of ColBERT vectors, got {type(given).__name__}"
-        raise InputTypeError(msg) from error
+    vectors = np.asarray(numbers(f"passage {position}", given), dtype=np.float32)
     if vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != query.shape[1]:
         msg = f"passage {position} has vectors of shape {vectors.shape}, not (tokens - 1, {query.shape[1]})"
         raise InputValueError(msg)

@@ -2,133 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from itertools import chain
-from numbers import Real
 from operator import itemgetter
 from typing import Any, ClassVar, Unpack, cast
 
 import numpy as np
 
+from bge_onnx import checks
 from bge_onnx._heads.lexical import (
     LexicalWeights,
     M3Output,
     M3Scores,
     M3Vectors,
+    check_lexical,
+    check_weights,
     pair_scores,
     weighted_score,
 )
-from bge_onnx._heads.m3 import DenseHead, M3Head, join_windows, open_heads, stack
-from bge_onnx._heads.memory import Memory, Remembering
-from bge_onnx._heads.vectors import FloatArray, mean
+from bge_onnx._heads.m3 import stack
+from bge_onnx._m3_parts import M3Parts, open_parts
 from bge_onnx._model import Model
-from bge_onnx._opening import Opened, find, open_model, text_way
-from bge_onnx._repository.locate import Located
-from bge_onnx._runtime.calls import Owner
-from bge_onnx._runtime.shared import shared
 from bge_onnx._runtime.windowed import Way
 from bge_onnx._runtime.windows import in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
 from bge_onnx.embedder import Embedder, flat
-from bge_onnx.errors import InputValueError
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, complete, takes
 
 __all__ = ["M3Embedder"]
-
-
-@dataclass(frozen=True, slots=True)
-class _DensePart:
-    """The dense vectors out of a pipeline's answers."""
-
-    answers: Way
-    streamed: Way
-    dimension: int
-
-    def run(self, inputs: list[str], owner: Owner) -> FloatArray:
-        """See `Pipeline.run`."""
-        return stack(self.answers.run(inputs, owner), dimension=self.dimension)
-
-    async def arun(self, inputs: list[str], owner: Owner, *, check: Callable[[list[str]], list[str]]) -> FloatArray:
-        """See `Pipeline.arun`."""
-        return stack(await self.answers.arun(inputs, owner, check=check), dimension=self.dimension)
-
-    def stream(self, windows: Iterator[list[str]], owner: Owner, *, show_progress: bool) -> Iterator[FloatArray]:
-        """See `Pipeline.stream`."""
-        return self.streamed.stream(windows, owner, show_progress=show_progress)
-
-    def astream(
-        self, windows: AsyncIterator[list[str]], owner: Owner, *, show_progress: bool
-    ) -> AsyncIterator[FloatArray]:
-        """See `Pipeline.astream`."""
-        return self.streamed.astream(windows, owner, show_progress=show_progress)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class M3Parts:
-    """An open bge-m3.
-
-    Attributes:
-        model: The open model.
-        answers: Dense and lexical answers, remembered.
-        every: Dense, lexical and ColBERT answers.
-        unremembered: Dense and lexical answers, for streams.
-        dense: Dense vectors alone.
-        remembers: Whether dense vectors come out of `answers`.
-    """
-
-    model: Opened
-    answers: Way
-    every: Way
-    unremembered: Way
-    dense: Way
-    remembers: bool
-
-    @property
-    def passages(self) -> Way:
-        """The way of passages."""
-        if not self.remembers:
-            return self.dense
-        return _DensePart(self.answers, self.dense, self.model.found.spec.dimension)
-
-    @property
-    def queries(self) -> Way:
-        """The way of queries, which are read as passages are."""
-        return self.passages
-
-    @property
-    def streamed(self) -> Way:
-        """The way of passages that come as a stream."""
-        return self.dense
-
-
-def open_parts(model: ModelName | Located, settings: M3Settings) -> M3Parts:
-    """Open a model as an `M3Embedder`.
-
-    Args:
-        model: As the user named it, or what was found already.
-        settings: Complete.
-    """
-    found = find(model, settings, task="embedding", pooling="cls", query_instruction="")
-    opened = open_model(found, settings, answer="m3")
-    spec = found.spec
-    heads = open_heads(spec.name, opened.engine.outputs, opened.found.files.paths, dimension=spec.dimension)
-    unused = opened.tokenizer.unused
-    most = settings["remember"]
-    memory: Memory[bytes, M3Vectors] = shared((Memory, opened.fingerprint({})), Memory)
-    answers = M3Head(heads, unused, colbert=False)
-    return M3Parts(
-        model=opened,
-        answers=text_way(
-            opened, settings, answers, join=join_windows, memory=Remembering(memory, most) if most else None
-        ),
-        every=text_way(opened, settings, M3Head(heads, unused, colbert=True), join=join_windows),
-        unremembered=text_way(opened, settings, answers, join=join_windows),
-        dense=text_way(opened, settings, DenseHead(heads, spec.dimension), join=partial(mean, normalize=True)),
-        remembers=most > 0,
-    )
 
 
 class M3Embedder(Embedder):
@@ -170,16 +71,18 @@ class M3Embedder(Embedder):
             InputTypeError: `texts` is not a list of str; the message names the position.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        answers = self._way(colbert=colbert).run(check_texts(texts), self._owner)
-        return self._output(answers, dense=dense, lexical=lexical, colbert=colbert)
+        wanted = _wanted(dense=dense, lexical=lexical, colbert=colbert)
+        answers = self._way(colbert=wanted["colbert"]).run(check_texts(texts), self._owner)
+        return self._output(answers, **wanted)
 
     async def aencode(
         self, texts: Iterable[str], *, dense: bool = True, lexical: bool = True, colbert: bool = False
     ) -> M3Output:
         """`encode` off the event loop. A call that is cancelled is not computed any further."""
+        wanted = _wanted(dense=dense, lexical=lexical, colbert=colbert)
         inputs = list(check_iterable(texts))
-        answers = await self._way(colbert=colbert).arun(inputs, self._owner, check=check_texts)
-        return self._output(answers, dense=dense, lexical=lexical, colbert=colbert)
+        answers = await self._way(colbert=wanted["colbert"]).arun(inputs, self._owner, check=check_texts)
+        return self._output(answers, **wanted)
 
     def encode_stream(
         self, texts: Iterable[str], *, colbert: bool = False, show_progress: bool | None = None
@@ -200,7 +103,7 @@ class M3Embedder(Embedder):
             InputTypeError: `texts` is not an iterable, at once; or holds something else than str, when it is reached.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        way = self._m3.every if colbert else self._m3.unremembered
+        way = self._m3.every if checks.flag("colbert", colbert) else self._m3.unremembered
         windows = in_windows(check_iterable(texts), _checked)
         stream = way.stream(windows, self._owner, show_progress=self._bar(show_progress))
         return (answer for answers in stream for answer in answers)
@@ -213,7 +116,7 @@ class M3Embedder(Embedder):
         show_progress: bool | None = None,
     ) -> AsyncIterator[M3Vectors]:
         """`encode_stream` off the event loop; `texts` may be asynchronous itself."""
-        way = self._m3.every if colbert else self._m3.unremembered
+        way = self._m3.every if checks.flag("colbert", colbert) else self._m3.unremembered
         if not isinstance(texts, AsyncIterable):
             texts = check_iterable(texts)
         windows = in_windows_async(texts, _checked)
@@ -229,7 +132,12 @@ class M3Embedder(Embedder):
         return _lexical(await self._m3.answers.arun(inputs, self._owner, check=check_texts))
 
     def lexical_tokens(self, weights: LexicalWeights) -> dict[str, float]:
-        """Token to weight, for people to read; of tokens that read alike, the largest weight."""
+        """Token to weight, for people to read; of tokens that read alike, the largest weight.
+
+        Raises:
+            InputTypeError: `weights` are not the lexical weights of a text.
+        """
+        check_lexical("weights", weights)
         tokenizer = self._m3.model.tokenizer
         by_weight = sorted(weights.as_dict().items(), key=itemgetter(1))
         return {tokenizer.token(index): weight for index, weight in by_weight}
@@ -249,7 +157,7 @@ class M3Embedder(Embedder):
             InputValueError: The weights are not three numbers with positive sums.
         """
         checked = check_pairs(pairs)
-        d, s, c = _check_weights(weights)
+        d, s, c = check_weights(weights, without_colbert=True)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
         answers = dict(zip(texts, self._m3.every.run(texts, self._owner), strict=True))
         rows = [pair_scores(answers[query], answers[passage]) for query, passage in checked]
@@ -288,19 +196,14 @@ class M3Embedder(Embedder):
         )
 
 
+def _wanted(**flags: object) -> dict[str, bool]:
+    """What was asked for, by name; see `checks.flag` for the error."""
+    return {name: bool(checks.flag(name, value)) for name, value in flags.items()}
+
+
 def _lexical(answers: Iterable[M3Vectors]) -> list[LexicalWeights]:
     return [answer.lexical for answer in answers]
 
 
 def _checked(texts: Iterable[str], first: int) -> list[str]:
     return check_texts(texts, first=first)
-
-
-def _check_weights(weights: object) -> tuple[float, float, float]:
-    match weights:
-        case (Real(), Real(), Real()):
-            d, s, c = map(float, weights)
-            if min(d, s, c) >= 0 and d + s > 0 and math.isfinite(d + s + c):
-                return d, s, c
-    msg = f"weights must be three numbers from 0 on, one of the first two above 0, got {weights!r}"
-    raise InputValueError(msg)

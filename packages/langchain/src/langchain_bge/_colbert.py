@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Unpack
+from functools import partial
+from typing import Annotated, ClassVar, Unpack
 
 from pydantic import Field, PrivateAttr
 
-from bge_onnx.late_interaction import COLBERT, M3Reranker
+from bge_onnx import checks
+from bge_onnx.late_interaction import COLBERT, M3Reranker, check_weights
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, forward
 from langchain_bge._compressor import DocumentReranker
-from langchain_bge._settings import M3Model
+from langchain_bge._settings import M3Model, checked
 
 
 class ColBERTSettings(M3Settings, total=False):
@@ -19,6 +21,10 @@ class ColBERTSettings(M3Settings, total=False):
     weights: Sequence[float]
     top_n: int | None
     score_threshold: float | None
+
+
+def _weights(_: str, value: object) -> list[float]:
+    return list(check_weights(value))
 
 
 class BGEColBERTReranker(M3Model, DocumentReranker):
@@ -46,13 +52,13 @@ class BGEColBERTReranker(M3Model, DocumentReranker):
         ```
     """
 
-    weights: list[float] = Field(default=list(COLBERT), frozen=True)
+    weights: Annotated[list[float], checked(_weights)] = Field(default=list(COLBERT), frozen=True)
     """Of the dense, lexical and ColBERT score; the model's authors recommend (0.4, 0.2, 0.4) for all three."""
 
-    top_n: int | None = Field(default=3, ge=1)
+    top_n: Annotated[int | None, checked(partial(checks.whole, none="all"))] = Field(default=3, ge=1)
     """The most documents to return; None for all."""
 
-    score_threshold: float | None = None
+    score_threshold: Annotated[float | None, checked(partial(checks.number, none="all"))] = None
     """The least score to return; None for all."""
 
     _renamed: ClassVar[Mapping[str, str]] = {"top_k": "top_n"}

@@ -11,6 +11,7 @@ from langchain_core.runnables import Runnable
 from pydantic import PrivateAttr
 
 from bge_onnx import RankedPassage, Reranker
+from bge_onnx.errors import InputTypeError
 from bge_onnx.late_interaction import M3Reranker
 from langchain_bge._retriever import BGERerankingRetriever
 
@@ -33,10 +34,10 @@ class DocumentReranker(BaseDocumentCompressor):
         """Documents by falling relevance to the query; equal ones keep their order.
 
         Raises:
-            bge_onnx.errors.InputTypeError: `query` is not a str.
+            bge_onnx.errors.InputTypeError: `query` is not a str, or `documents` not a list of Documents.
             bge_onnx.errors.TextTooLongError: A text or pair exceeds the limit and `truncate` is "error".
         """
-        passages = [document.page_content for document in documents]
+        passages = _texts(documents)
         ranked = self._engine.rank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
         return _scored(documents, ranked)
 
@@ -47,13 +48,25 @@ class DocumentReranker(BaseDocumentCompressor):
         callbacks: Callbacks | None = None,  # noqa: ARG002
     ) -> list[Document]:
         """`compress_documents` off the event loop."""
-        passages = [document.page_content for document in documents]
+        passages = _texts(documents)
         ranked = await self._engine.arank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
         return _scored(documents, ranked)
 
     def as_retriever(self, base: Runnable[str, list[Document]]) -> BGERerankingRetriever:
         """A retriever that reranks what another one finds; it goes into chains as any retriever does."""
         return BGERerankingRetriever(base=base, reranker=self)
+
+
+def _texts(documents: object) -> list[str]:
+    """What the model reads, once it is known that these are documents."""
+    if not isinstance(documents, Sequence) or isinstance(documents, str | bytes):
+        msg = f"documents must be a list of Documents, got {type(documents).__name__}"
+        raise InputTypeError(msg)
+    for position, document in enumerate(documents):
+        if not isinstance(document, Document):
+            msg = f"document {position} must be a Document, got {type(document).__name__}; make it Document(text)"
+            raise InputTypeError(msg)
+    return [document.page_content for document in documents]
 
 
 def _scored(documents: Sequence[Document], ranked: Sequence[RankedPassage]) -> list[Document]:

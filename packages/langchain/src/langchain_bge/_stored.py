@@ -9,7 +9,7 @@ import numpy as np
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from bge_onnx.errors import InputTypeError
-from bge_onnx.evaluation.stored import LIMIT, Stored, read_qdrant
+from bge_onnx.evaluation.stored import LIMIT, Stored, check_limit, read_qdrant
 
 if TYPE_CHECKING:
     from langchain_qdrant import QdrantVectorStore
@@ -40,6 +40,7 @@ def stored_vectors(store: VectorStore, *, limit: int = LIMIT) -> Stored:
         InputTypeError: The store is neither.
         InputValueError: It is empty.
     """
+    check_limit(limit)
     if isinstance(store, InMemoryVectorStore):
         entries: list[dict[str, Any]] = list(islice(store.store.values(), limit))
         return Stored(

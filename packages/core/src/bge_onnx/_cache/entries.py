@@ -22,6 +22,7 @@ from typing import Any, get_args
 from bge_onnx._cache.digest import sha256_of
 from bge_onnx._cache.lock import locked, renamed
 from bge_onnx._catalogue.spec import FileRole, FileSpec, WeightsSpec
+from bge_onnx._regular import IrregularFileError, read_regular, regular
 
 __all__ = ["DamagedEntryError", "Entry", "Origin", "StoredFile"]
 
@@ -101,7 +102,7 @@ class Entry:
             if self.folder.exists():
                 raise DamagedEntryError(f"{manifest} is missing") from None
             return None
-        except (ValueError, KeyError, TypeError, RecursionError, NotADirectoryError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, NotADirectoryError, IrregularFileError) as error:
             raise DamagedEntryError(f"{manifest} is not readable ({error})") from error
         if (origin.repository, origin.revision) != (weights.repository, weights.revision):
             raise DamagedEntryError(f"{manifest} is of {origin.repository}@{origin.revision}")
@@ -169,7 +170,7 @@ class Entry:
         """Remove what killed processes left; nobody else writes here while the lock is held."""
         name = re.escape(self.folder.name)
         for path in list(self.folder.parent.iterdir()):
-            if re.fullmatch(rf"\.{name}\.([0-9a-f]{{8}}\.removed|partial)", path.name):
+            if re.fullmatch(rf"\.{name}\.([0-9a-f]{{8}}\.removed|partial|work-\w+)", path.name):
                 _remove(path)
         if self.folder.is_dir():
             for path in list(self.folder.iterdir()):
@@ -184,9 +185,9 @@ def _readable(name: str) -> str:
 
 
 def _parsed(manifest: Path) -> tuple[Origin, tuple[StoredFile, ...]]:
-    if manifest.stat().st_size > _LARGEST_MANIFEST:
+    if regular(manifest).st_size > _LARGEST_MANIFEST:
         raise ValueError("it is too large")
-    raw = json.loads(manifest.read_text(encoding="utf-8"))
+    raw = json.loads(read_regular(manifest, most=_LARGEST_MANIFEST))
     if raw.pop("check") != _check(raw):
         raise ValueError("it was changed")
     stored = tuple(StoredFile(**file) for file in raw.pop("files"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import uuid
 from pathlib import Path
 
+from bge_onnx._cache.notes import write_note
+from bge_onnx._regular import read_regular
 from bge_onnx._repository.protocol import Listing, RemoteFile
 
 __all__ = ["recall_listing", "remember_listing"]
@@ -29,25 +30,14 @@ def remember_listing(cache: Path, model: str, revision: str, listing: Listing) -
     if len(text) > _LARGEST:
         return
     with contextlib.suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        scratch = note.with_name(f".{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            scratch.write_text(text, encoding="utf-8")
-            scratch.replace(note)
-        finally:
-            scratch.unlink(missing_ok=True)
-        notes = sorted(note.parent.iterdir(), key=lambda path: path.stat().st_mtime)
-        for old in notes[:-_MOST]:
-            old.unlink(missing_ok=True)
+        write_note(note, text, most=_MOST)
 
 
 def recall_listing(cache: Path, model: str, revision: str) -> Listing | None:
     """What `remember_listing` noted; None where it noted nothing, or the note is damaged."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         note = _note(cache, model, revision)
-        if note.stat().st_size > _LARGEST:
-            return None
-        raw = json.loads(note.read_text(encoding="utf-8"))
+        raw = json.loads(read_regular(note, most=_LARGEST))
         content = raw["listing"]
         if raw["check"] == _check(content) and (content["model"], content["revision"]) == (model, revision):
             return Listing(tuple(RemoteFile(*file) for file in content["files"]), content["commit"])

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any, get_args
+from typing import Any
 
 from bge_onnx._catalogue.names import KnownModel
-from bge_onnx._catalogue.spec import (
-    FileRole,
-    FileSpec,
-    Head,
-    MavenArtifact,
-    ModelSpec,
-    Pooling,
-    Precision,
-    Task,
-    WeightsSpec,
-)
+from bge_onnx._catalogue.spec import MADE_HERE, FileSpec, MavenArtifact, ModelSpec, WeightsSpec
+from bge_onnx._catalogue.typed import misfits
+from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError, InputValueError
 
 __all__ = ["catalogue", "checked", "is_hub_id", "is_revision"]
+
+_MOST = 1 << 31
+_FEWEST_TOKENS = 3  # the two special ones, and one of text
+_LONGEST_PATH = 500
 
 
 @cache
@@ -42,9 +39,9 @@ def checked(spec: object) -> ModelSpec:
         InputValueError: If it contradicts itself; the message names the first contradiction.
     """
     if not isinstance(spec, ModelSpec):
-        raise InputTypeError(f"expected a ModelSpec, not {type(spec).__name__}")
-    for problem in _problems(spec):
-        raise InputValueError(f"ModelSpec {spec.name!r}: {problem}")
+        raise InputTypeError(f"spec must be a ModelSpec, got {type(spec).__name__}")
+    for problem in chain(misfits(spec), _problems(spec)):
+        raise InputValueError(f"ModelSpec {shown(spec.name)}: {problem}")
     return spec
 
 
@@ -88,28 +85,13 @@ def _file(raw: Mapping[str, Any]) -> FileSpec:
 
 
 def _problems(spec: ModelSpec) -> Iterator[str]:
-    texts: tuple[object, ...] = (spec.name, spec.query_instruction, spec.passage_instruction)
-    if not all(isinstance(text, str) for text in texts):
-        yield "name, query_instruction and passage_instruction must be strings, '' for no instruction"
-    elif not _is_name(spec.name):
+    """What contradicts itself in a spec whose fields have the right types."""
+    if not _is_name(spec.name):
         yield "name must look like 'owner/name' or 'name'"
-    if not _is_whole(spec.dimension, 1) or not _is_whole(spec.max_tokens, 3):
-        yield "dimension must be at least 1, and max_tokens at least 3"
-    if spec.task not in get_args(Task):
-        yield f"task must be one of {_options(get_args(Task))}"
-    if spec.pooling not in get_args(Pooling):
-        yield f"pooling must be one of {_options(get_args(Pooling))}"
-    heads: object = spec.heads
-    if not isinstance(heads, tuple) or not heads or not all(head in get_args(Head) for head in heads):
-        yield f"heads must be some of {_options(get_args(Head))}"
-    yield from _all_weights_problems(spec)
-
-
-def _all_weights_problems(spec: ModelSpec) -> Iterator[str]:
-    every: object = spec.weights
-    if not isinstance(every, tuple) or not all(isinstance(weights, WeightsSpec) for weights in every):
-        yield "weights must be a tuple of WeightsSpec"
-        return
+    if not 1 <= spec.dimension < _MOST or not _FEWEST_TOKENS <= spec.max_tokens < _MOST:
+        yield f"dimension must be at least 1, and max_tokens at least {_FEWEST_TOKENS}"
+    if not spec.heads:
+        yield "heads must not be empty; ('dense',) is what every embedding model has"
     if len({weights.precision for weights in spec.weights}) != len(spec.weights):
         yield "weights has a precision twice"
     for weights in spec.weights:
@@ -117,14 +99,12 @@ def _all_weights_problems(spec: ModelSpec) -> Iterator[str]:
 
 
 def _weights_problems(weights: WeightsSpec) -> Iterator[str]:
-    if weights.precision not in get_args(Precision) or weights.precision == "int8":
+    if weights.precision in MADE_HERE:
         yield f"weights has precision {weights.precision!r}; published files are 'fp32', 'fp16' or 'int8-dynamic'"
-    repository: object = weights.repository
-    revision: object = weights.revision
-    if not isinstance(repository, str) or not _is_name(repository):
-        yield f"repository must look like 'owner/name', got {_brief(weights.repository)}"
-    if not isinstance(revision, str) or not is_revision(revision):
-        yield f"revision must be a branch, tag or commit, got {_brief(weights.revision)}"
+    if not _is_name(weights.repository):
+        yield f"repository must look like 'owner/name', got {shown(weights.repository)}"
+    if not is_revision(weights.revision):
+        yield f"revision must be a branch, tag or commit, got {shown(weights.revision)}"
     files = [*weights.files, *(weights.maven.files if weights.maven is not None else ())]
     roles = [file.role for file in weights.files]
     if weights.files and (
@@ -132,14 +112,29 @@ def _weights_problems(weights: WeightsSpec) -> Iterator[str]:
         or any(roles.count(r) > 1 for r in roles if r not in ("data", "config"))
     ):
         yield f"weights {weights.precision!r} needs a 'model' and a 'tokenizer' file, and each role but 'data' once"
+    if weights.maven is not None:
+        yield from _maven_problems(weights.maven)
     for file in files:
-        parts = PurePosixPath(file.path).parts
-        if file.role not in get_args(FileRole):
-            yield f"file {file.path!r} has the unknown role {file.role!r}"
-        if not parts or file.path.startswith("/") or ".." in parts or re.search(r"[\\:\0]", file.path):
-            yield f"file path {file.path!r} must be relative, with forward slashes and without '..'"
-        if file.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
-            yield f"sha256 of {file.path!r} must be 64 lower-case hexadecimal digits"
+        yield from _file_problems(file)
+
+
+def _file_problems(file: FileSpec) -> Iterator[str]:
+    parts = PurePosixPath(file.path).parts
+    if not parts or file.path.startswith("/") or ".." in parts or re.search(r"[\\:\0]", file.path):
+        yield f"file path {shown(file.path)} must be relative, with forward slashes and without '..'"
+    if len(file.path) > _LONGEST_PATH or not file.path.isprintable():
+        yield f"file path {shown(file.path)} must be at most {_LONGEST_PATH} printable characters"
+    if file.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
+        yield f"sha256 of {shown(file.path)} must be 64 lower-case hexadecimal digits"
+    if file.size is not None and file.size < 0:
+        yield f"size of {shown(file.path)} must be at least 0, got {shown(file.size)}"
+
+
+def _maven_problems(artifact: MavenArtifact) -> Iterator[str]:
+    # They go into one argument of mvn, whose parts colons separate.
+    for name in ("group", "artifact", "version"):
+        if not re.fullmatch(r"[\w.+-]{1,200}", getattr(artifact, name), re.ASCII) or getattr(artifact, name)[0] in ".-":
+            yield f"maven.{name} must be letters, digits, '.', '_', '+' and '-', got {shown(getattr(artifact, name))}"
 
 
 def is_revision(revision: str) -> bool:
@@ -157,16 +152,3 @@ def _is_name(name: str) -> bool:
     if len(name) > 96 or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII) or re.search(r"--|\.\.", name):
         return False
     return all(part[0] not in ".-" and part[-1] not in ".-" for part in name.split("/"))
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 31
-
-
-def _brief(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-def _options(values: Iterable[str]) -> str:
-    return ", ".join(repr(value) for value in values)

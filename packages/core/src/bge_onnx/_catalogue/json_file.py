@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bge_onnx.errors import UnsuitableModelError
+from bge_onnx._regular import read_regular
+from bge_onnx.errors import UnsuitableModelError, WeightsError
 
 __all__ = ["flag", "read_list", "read_object", "strings", "text", "whole"]
 
@@ -17,13 +18,14 @@ _LARGEST = 16 << 20  # bytes; an index of shards stays below one MB
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no such file.
+def read_object(path: Path, *, required: bool = False) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is no such file, unless it is required.
 
     Raises:
         UnsuitableModelError: If it is not a JSON file, or holds something else than an object.
+        WeightsError: If it is required, and missing.
     """
-    value = _load(path)
+    value = _load(path, required=required)
     if value is not None and not isinstance(value, dict):
         raise UnsuitableModelError(f"{path} must hold a JSON object, got {_kind(value)}; replace it by the model's own")
     return value or {}
@@ -75,17 +77,19 @@ def strings(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _load(path: Path) -> object:
+def _load(path: Path, *, required: bool = False) -> object:
     try:
         status = path.stat()
     except (OSError, ValueError):
+        if required:
+            raise WeightsError(f"{path} is missing; copy the model's own there") from None
         return None
     if not stat.S_ISREG(status.st_mode):
         raise UnsuitableModelError(f"{path} is not a regular file; replace it by the model's own")
     if status.st_size > _LARGEST:
         raise UnsuitableModelError(f"{path} has {status.st_size} bytes, too many for a config; replace it")
     try:
-        content = path.read_bytes()
+        content = read_regular(path, most=_LARGEST)
     except OSError as error:
         raise UnsuitableModelError(f"{path} cannot be read: {error.strerror or error}") from error
     if content.startswith(_POINTER):

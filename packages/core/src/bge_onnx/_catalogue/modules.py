@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bge_onnx._catalogue.json_file import read_list, read_object
 from bge_onnx.errors import UnsuitableModelError
 
 __all__ = ["DenseModule", "dense_modules"]
@@ -40,9 +40,7 @@ def dense_modules(folder: Path) -> tuple[DenseModule, ...]:
         UnsuitableModelError: A module stands where it means something else, or its config says nothing usable.
     """
     path = folder / "modules.json"
-    if not path.is_file():
-        return ()
-    modules = _load(path)
+    modules = read_list(path)
     kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if "Dense" not in kinds:
         return ()
@@ -69,7 +67,7 @@ def _dense(folder: Path, module: Mapping[str, Any]) -> DenseModule:
     if not name or name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name:
         raise UnsuitableModelError(f"{folder / 'modules.json'} has a Dense module at {name!r}, no folder inside it")
     path = folder / name / "config.json"
-    config = next(iter(_load(path)), {})
+    config = read_object(path, required=True)
     inputs, outputs = (_size(config.get(key), path) for key in ("in_features", "out_features"))
     if config.get("module_input_name") not in _INPUTS or config.get("module_output_name") not in _INPUTS:
         raise UnsuitableModelError(f"{path}: a Dense module over anything but sentence embeddings is not supported")
@@ -81,17 +79,3 @@ def _size(value: object, path: Path) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     raise UnsuitableModelError(f"{path} must state in_features and out_features")
-
-
-def _load(path: Path) -> list[dict[str, Any]]:
-    """The objects in a JSON file, which may be one or a list."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnsuitableModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise UnsuitableModelError(f"{path} is not valid JSON: {error}") from error
-    objects = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, dict) for item in objects):
-        raise UnsuitableModelError(f"{path} must hold JSON objects")
-    return objects

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from bge_onnx import checks
 from bge_onnx._catalogue.entries import catalogue, checked
 from bge_onnx._catalogue.names import KnownModel, decoder
 from bge_onnx._catalogue.spec import ModelSpec, Task
@@ -43,8 +44,7 @@ def list_models(*, task: Task | None = None) -> list[ModelSpec]:
     Raises:
         InputValueError: If there is no such task.
     """
-    if task is not None and task not in get_args(Task):
-        raise InputValueError(f"task must be one of {_options(get_args(Task))}, or None for all, not {task!r}")
+    checks.choice("task", task, allowed=get_args(Task), none=True)
     specs = (known.spec for known in known_models() if task in (None, known.spec.task))
     return sorted(specs, key=lambda spec: spec.name.casefold())
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+from bge_onnx import checks
 from bge_onnx._cache.place import expanded, is_folder
 from bge_onnx._catalogue.entries import checked
 from bge_onnx._catalogue.identity import Identity, identify
 from bge_onnx._catalogue.registry import get_model, known_models, name_of
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Task
-from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
+from bge_onnx._regular import read_regular
+from bge_onnx.errors import InputValueError, UnknownModelError, UnsuitableModelError
 
 __all__ = ["check_arguments", "from_catalogue", "place_of", "resolve_model", "settled"]
 
@@ -48,11 +50,8 @@ def check_arguments(pooling: object, instruction: object) -> None:
         InputTypeError: If `query_instruction` is not a string.
         InputValueError: If there is no such pooling.
     """
-    if pooling is not None and pooling not in get_args(Pooling):
-        raise InputValueError(f"pooling must be one of {', '.join(map(repr, get_args(Pooling)))}, not {pooling!r}")
-    if instruction is not None and not isinstance(instruction, str):
-        kind = type(instruction).__name__
-        raise InputTypeError(f"query_instruction must be a str, '' for none or None for the model's own, not {kind}")
+    checks.choice("pooling", pooling, allowed=get_args(Pooling), none=True)
+    checks.text("query_instruction", instruction, none="the model's own")
 
 
 def place_of(model: str | os.PathLike[str]) -> Path | None:
@@ -131,7 +130,7 @@ def _one_snapshot(folder: Path) -> Path:
     if not found:
         raise UnknownModelError(f"{folder} holds no snapshot of its model; download it again, or pass its name")
     try:
-        main = snapshots / (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        main = snapshots / read_regular(folder / "refs" / "main", most=200).decode().strip()
     except (OSError, ValueError):
         main = snapshots
     if main in found:

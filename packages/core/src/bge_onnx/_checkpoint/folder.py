@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bge_onnx._catalogue.json_file import read_object
 from bge_onnx._checkpoint.adapter import AdapterConfig
 from bge_onnx._checkpoint.architecture import Architecture
-from bge_onnx._checkpoint.json_file import is_file, is_plain_name, read_object
+from bge_onnx._checkpoint.places import is_file, is_plain_name
 from bge_onnx.errors import UnsuitableModelError, WeightsError
 
 __all__ = [
@@ -108,7 +109,7 @@ def find_checkpoint(
     path = folder / name
     if not is_file(folder / "config.json"):
         raise WeightsError(f"{folder} has {name} but no config.json, which says what it is; copy the model's own there")
-    config = read_object(folder / "config.json")
+    config = read_object(folder / "config.json", required=True)
     architecture = Architecture.of(config, folder / "config.json")
     index = _index(path) if name.endswith(_INDEX) else {}
     weights = tuple(dict.fromkeys(index.values())) or (path,)
@@ -123,7 +124,7 @@ def base_folder(folder: Path, find_base: BaseFinder | None = None) -> Path:
         WeightsError: The base is nowhere.
     """
     path = folder / ADAPTER
-    config = read_object(path)
+    config = read_object(path, required=True)
     named = config.get("base_model_name_or_path")
     if not isinstance(named, str) or not named.strip() or "\0" in named:
         raise UnsuitableModelError(f"{path}: base_model_name_or_path must name the base, got {named!r}")
@@ -156,7 +157,7 @@ def _place(folder: Path, named: str) -> Path | None:
 
 def _adapted(folder: Path, find_base: BaseFinder | None, file: str | None = None) -> CheckpointFiles:
     path = folder / ADAPTER
-    adapter = AdapterConfig.of(read_object(path), path)
+    adapter = AdapterConfig.of(read_object(path, required=True), path)
     weights = next((folder / name for name in ([file] if file else ADAPTER_WEIGHTS) if is_file(folder / name)), None)
     if weights is None:
         raise WeightsError(f"{folder} has {ADAPTER} but no {ADAPTER_WEIGHTS[0]}; copy the adapter's weights there")
@@ -174,7 +175,7 @@ def _adapted(folder: Path, find_base: BaseFinder | None, file: str | None = None
 
 
 def _index(path: Path) -> dict[str, Path]:
-    mapping: Any = read_object(path).get("weight_map")
+    mapping: Any = read_object(path, required=True).get("weight_map")
     if not isinstance(mapping, dict) or not mapping:
         raise UnsuitableModelError(f"{path} has no weight_map; replace it by the model's own")
     for shard in _distinct(mapping.values()):

@@ -9,7 +9,7 @@ from pathlib import Path
 from bge_onnx._cache.digest import combined, remembered_sha256
 from bge_onnx._catalogue.spec import FileRole
 from bge_onnx._checkpoint.folder import BaseFinder, CheckpointFiles, find_checkpoint
-from bge_onnx._checkpoint.json_file import is_file
+from bge_onnx._checkpoint.places import is_file
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._text.vocabulary import BESIDE_VOCABULARY, VOCABULARIES
 from bge_onnx.errors import UnsuitableModelError, WeightsError

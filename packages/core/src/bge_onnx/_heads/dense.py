@@ -10,7 +10,7 @@ import numpy as np
 
 from bge_onnx._catalogue.modules import DenseModule
 from bge_onnx._checkpoint.files import read_tensors
-from bge_onnx._checkpoint.json_file import is_file
+from bge_onnx._checkpoint.places import is_file
 from bge_onnx._heads.vectors import FloatArray
 from bge_onnx.errors import UnsuitableModelError, WeightsError
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx._heads.vectors import FloatArray, unit
-from bge_onnx.errors import InputValueError
+from bge_onnx._heads.vectors import FloatArray, numbers, unit
+from bge_onnx._shown import shown
+from bge_onnx._text.checks import check_whole, real
+from bge_onnx.errors import InputTypeError, InputValueError
 
 IntArray = npt.NDArray[np.int64]
 
@@ -51,8 +53,9 @@ class LexicalWeights:
             dimension: That of the column: the model's `vocabulary_size`, 250002 for bge-m3.
 
         Raises:
-            InputValueError: A token id does not fit the dimension.
+            InputValueError: It is not a whole number from 1 on, or a token id does not fit it.
         """
+        check_whole(dimension, name="dimension")
         if len(self.indices) and self.indices[-1] >= dimension:
             msg = f"dimension must be above the largest token id, {self.indices[-1]}, got {dimension}"
             raise InputValueError(msg)
@@ -177,14 +180,40 @@ def colbert_vectors(projected: FloatArray, *, tokens: int) -> FloatArray:
 
 
 def dense_score(a: FloatArray, b: FloatArray) -> float:
-    """Cosine of two dense vectors of length 1, shape (dim,) each."""
-    return float(a @ b)
+    """Cosine of two dense vectors of length 1, shape (dim,) each.
+
+    Raises:
+        InputTypeError: One of them is not an array of numbers.
+        InputValueError: They are not two vectors of the same dimension.
+    """
+    first, second = _plain("a", a), _plain("b", b)
+    if first.ndim != 1 or first.shape != second.shape:
+        msg = f"a and b must be two vectors of the same dimension, got shapes {first.shape} and {second.shape}"
+        raise InputValueError(msg)
+    return float(first @ second)
 
 
 def lexical_score(a: LexicalWeights, b: LexicalWeights) -> float:
-    """Sum over the tokens that both texts have of the product of their weights."""
+    """Sum over the tokens that both texts have of the product of their weights.
+
+    Raises:
+        InputTypeError: One of them is not the lexical weights of a text.
+    """
+    for name, weights in (("a", a), ("b", b)):
+        check_lexical(name, weights)
     _, in_a, in_b = np.intersect1d(a.indices, b.indices, assume_unique=True, return_indices=True)
     return float(a.values[in_a] @ b.values[in_b])
+
+
+def check_lexical(name: str, weights: object) -> None:
+    """Refuse what is not the lexical weights of a text.
+
+    Raises:
+        InputTypeError: It is something else.
+    """
+    if not isinstance(weights, LexicalWeights):
+        msg = f"{name} must be LexicalWeights, as M3Embedder gives them, got {shown(weights)}"
+        raise InputTypeError(msg)
 
 
 def colbert_score(query: FloatArray, passage: FloatArray) -> float:
@@ -195,12 +224,24 @@ def colbert_score(query: FloatArray, passage: FloatArray) -> float:
         passage: Shape (passage tokens - 1, dim).
 
     Raises:
-        InputValueError: One of them has no rows, as where ColBERT vectors were not asked for.
+        InputTypeError: One of them is not an array of numbers.
+        InputValueError: One of them has no rows, as where ColBERT vectors were not asked for, or another dimension.
     """
-    if not len(query) or not len(passage):
+    first, second = _plain("query", query), _plain("passage", passage)
+    if not (first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1]):
+        msg = f"query and passage must have the shapes (tokens, dim), got {first.shape} and {second.shape}"
+        raise InputValueError(msg)
+    if not len(first) or not len(second):
         msg = "colbert_score needs at least one token's vector on each side; pass colbert=True where they are made"
         raise InputValueError(msg)
-    return float((query @ passage.T).max(axis=1).mean())
+    return float((first @ second.T).max(axis=1).mean())
+
+
+def _plain(name: str, values: object) -> npt.NDArray[np.floating]:
+    """An array of floats; without a copy if it is one, as in every ranking."""
+    if type(values) is np.ndarray and values.dtype == np.float32:
+        return values
+    return numbers(name, values)
 
 
 def pair_scores(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, float]:
@@ -210,6 +251,27 @@ def pair_scores(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, flo
         lexical_score(query.lexical, passage.lexical),
         colbert_score(query.colbert, passage.colbert),
     )
+
+
+def check_weights(weights: object, *, without_colbert: bool = False) -> tuple[float, float, float]:
+    """Three weights, of the dense, lexical and ColBERT score.
+
+    Args:
+        weights: What the user gave.
+        without_colbert: Whether the mean of the first two alone is asked for too.
+
+    Raises:
+        InputValueError: They are not three numbers from 0 on, one of those that a mean is made with above 0.
+    """
+    if isinstance(weights, list | tuple) or (isinstance(weights, np.ndarray) and weights.ndim == 1):
+        found = [real(weight) for weight in weights[:4]]
+        numbers = [number for number in found if number is not None and 0 <= number < np.inf]
+        if len(found) == len(numbers) == 3 and sum(numbers[: 2 if without_colbert else 3]) > 0:
+            d, s, c = numbers
+            return d, s, c
+    those = "the first two" if without_colbert else "them"
+    msg = f"weights must be three numbers from 0 on, one of {those} above 0, got {shown(weights)}"
+    raise InputValueError(msg)
 
 
 def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) -> FloatArray:
@@ -225,10 +287,19 @@ def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) ->
         Of that shape, float32.
 
     Raises:
-        InputValueError: There are not as many weights as kinds, or they add up to nothing.
+        InputTypeError: Scores or weights are not numbers.
+        InputValueError: There are not as many weights as kinds, they add up to nothing, or the shapes differ.
     """
-    if len(scores) != len(weights) or not sum(weights) > 0:
-        msg = f"weighted_score needs a weight a kind, with a sum above 0, got {list(weights)} for {len(scores)} kinds"
+    if not isinstance(scores, list | tuple) and not (isinstance(scores, np.ndarray) and scores.ndim):
+        msg = f"scores must be a list of numbers or arrays, one a kind, got {shown(scores)}"
+        raise InputTypeError(msg)
+    kinds = [_plain(f"scores[{place}]", score) for place, score in enumerate(scores)]
+    shares = numbers("weights", weights)
+    if shares.shape != (len(kinds),) or not np.isfinite(shares).all() or not shares.sum() > 0:
+        msg = f"weights must be one a kind, with a sum above 0, got {shown(weights)} for {len(kinds)} kinds of scores"
         raise InputValueError(msg)
-    total = sum(weight * np.asarray(score) for score, weight in zip(scores, weights, strict=True))
-    return np.asarray(total / sum(weights), dtype=np.float32)
+    if len({kind.shape for kind in kinds}) > 1:
+        msg = f"scores must be of one shape, got {', '.join(str(kind.shape) for kind in kinds)}"
+        raise InputValueError(msg)
+    total = sum(float(share) * kind for share, kind in zip(shares, kinds, strict=True))
+    return np.asarray(total / float(shares.sum()), dtype=np.float32)

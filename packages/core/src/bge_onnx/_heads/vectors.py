@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import Pooling
-from bge_onnx._text.checks import check_whole
+from bge_onnx._shown import shown
+from bge_onnx._text.checks import check_whole, real
 from bge_onnx._text.tokens import Tokens
 from bge_onnx.errors import InputTypeError, InputValueError, ModelOutputError, UnsuitableModelError
 
@@ -86,7 +87,13 @@ def as_lists(vectors: FloatArray) -> list[list[float]]:
     """The vectors as lists of Python floats, which is what frameworks and JSON take.
 
     Row by row: converting a large array in one go would hold the interpreter lock, and an event loop with it.
+
+    Raises:
+        InputTypeError: `vectors` are not an array of rows.
     """
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2:
+        msg = f"vectors must be an array of shape (n, dim), got {shown(vectors)}"
+        raise InputTypeError(msg)
     return [row.tolist() for row in vectors]
 
 
@@ -102,9 +109,28 @@ def finite(values: FloatArray, *, what: str) -> FloatArray:
     return values
 
 
+def numbers(name: str, values: object) -> npt.NDArray[np.float64]:
+    """An array of numbers.
+
+    Raises:
+        InputTypeError: It is none, or holds something else.
+    """
+    with contextlib.suppress(Exception):  # of whatever class the values have
+        found = np.asarray(values)
+        # Texts that look like numbers, times, and what stands for a missing value are none.
+        if found.dtype.kind in "fiu" or (not found.size and not isinstance(values, str | bytes | Mapping)):
+            return found.astype(np.float64)
+    msg = f"{name} must be a number, or an array or a list of numbers, got {shown(values)}"
+    raise InputTypeError(msg)
+
+
 def sigmoid(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Relevance from 0 to 1, in float64, where no two distinct float32 logits of BGE's range meet at 1.0."""
-    x = np.asarray(logits, dtype=np.float64)
+    """Relevance from 0 to 1, in float64, where no two distinct float32 logits of BGE's range meet at 1.0.
+
+    Raises:
+        InputTypeError: `logits` are not numbers.
+    """
+    x = numbers("logits", logits)
     small = np.exp(-np.abs(x))  # never overflows
     return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small), dtype=np.float64)
 
@@ -123,9 +149,27 @@ def rank_passages(
         top_k: The most passages to return; None for all.
         threshold: The least `score` (not logit) that is returned; None for all.
         spans: What of each passage was scored, where that may be a part; None for all of each.
+
+    Raises:
+        InputTypeError: `logits` are not numbers.
+        InputValueError: They are NaN, or not one a passage; `top_k` is less than 1.
     """
     check_whole(top_k, name="top_k", none="all")
-    values = np.asarray(logits, dtype=np.float64)
+    check_threshold(threshold)
+    values = numbers("logits", logits)
+    if values.ndim != 1:
+        msg = f"logits must have the shape (n,), got {values.shape}; pass one a passage"
+        raise InputValueError(msg)
+    if np.isnan(values).any():
+        msg = "logits hold NaN, which has no place in a ranking; leave out those passages"
+        raise InputValueError(msg)
+    if spans is not None and not (
+        isinstance(spans, list | tuple)
+        and len(spans) == len(values)
+        and all(span is None or isinstance(span, tuple) for span in spans)
+    ):
+        msg = f"spans must be a list of one tuple or None a passage, got {shown(spans)} for {len(values)} logits"
+        raise InputValueError(msg)
     scores = sigmoid(values)
     order = np.argsort(-values, kind="stable").tolist()
     ranking = (RankedPassage(i, float(scores[i]), float(values[i]), spans[i] if spans else None) for i in order)
@@ -138,14 +182,14 @@ def check_threshold(threshold: object, *, name: str = "threshold") -> None:
 
     Raises:
         InputTypeError: It is neither None nor a number.
-        InputValueError: It is NaN, which every score would miss.
+        InputValueError: It is NaN, which every score would miss, or larger than any float.
     """
     if threshold is None:
         return
-    msg = f"{name} must be a number, the least score from 0 to 1 to return, or None; got {threshold!r}"
+    msg = f"{name} must be a number, the least score from 0 to 1 to return, or None; got {shown(threshold)}"
     if isinstance(threshold, bool) or not isinstance(threshold, Real):
         raise InputTypeError(msg)
-    if math.isnan(threshold):
+    if real(threshold) is None:
         raise InputValueError(msg)
 
 

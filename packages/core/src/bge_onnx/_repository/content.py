@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bge_onnx._catalogue.names import KnownModel
 from bge_onnx._checkpoint.files import read_tensors
 from bge_onnx._checkpoint.mapped import contiguous
+from bge_onnx._regular import open_regular
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.index import shards
 from bge_onnx._repository.onnx_file import GraphError, look
@@ -74,7 +75,7 @@ def _parts(file: Path, widths: set[int]) -> list[tuple[int, int, int]]:
     spans = list(read(file, widths)) if read is not None else []
     if not spans:
         return []
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open_regular(file) as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return [_invariants(data, *span) for span in spans]
 
 
@@ -107,7 +108,7 @@ def _onnx_spans(model: Path, widths: set[int]) -> Iterator[tuple[int, int, int]]
 
 def _safetensors_spans(model: Path, widths: set[int]) -> Iterator[tuple[int, int, int]]:
     whole = model.stat().st_size
-    with model.open("rb") as file:
+    with open_regular(model) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > min(_LARGEST_HEADER, whole - 8):
             return
@@ -123,6 +124,9 @@ def _safetensors_spans(model: Path, widths: set[int]) -> Iterator[tuple[int, int
 def _by_digest(known: Sequence[KnownModel], precisions: Sequence[str]) -> Iterator[tuple[str, KnownModel]]:
     for entry in known:
         for weights in entry.spec.weights:
-            for file in (*weights.files, *(weights.maven.files if weights.maven is not None else ())):
-                if weights.precision in precisions and file.role == "model" and file.sha256 is not None:
-                    yield file.sha256, entry
+            for files in (weights.files, weights.maven.files if weights.maven is not None else ()):
+                # A graph whose numbers lie in files of their own is that of every model exported the same way.
+                whole = all(file.role != "data" for file in files)
+                for file in files:
+                    if whole and weights.precision in precisions and file.role == "model" and file.sha256 is not None:
+                        yield file.sha256, entry

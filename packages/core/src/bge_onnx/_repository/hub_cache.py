@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bge_onnx._cache.digest import git_blob_sha1, remembered_sha256
+from bge_onnx._regular import read_regular
 
 __all__ = ["HubFolder", "discard", "stated_digest_problem"]
 
@@ -45,7 +46,7 @@ class HubFolder:
         if _COMMIT.fullmatch(revision):
             return revision
         with contextlib.suppress(OSError, ValueError):
-            commit = (self.path / "refs" / revision).read_text(encoding="ascii")[:64].strip()
+            commit = read_regular(self.path / "refs" / revision, most=64).decode("ascii").strip()
             if _COMMIT.fullmatch(commit):
                 return commit
         return None

@@ -106,7 +106,14 @@ def _run(artifact: MavenArtifact, work: Path, jar: Path) -> None:
         except subprocess.TimeoutExpired:
             raise SourceError(f"mvn did not finish within {_TIME_LIMIT:.0f} s") from None
     if code != 0 or not jar.is_file():
-        raise SourceError(f"mvn could not get {coordinates}: {_reason(log.read_text(errors='replace'), code)}")
+        raise SourceError(f"mvn could not get {coordinates}: {_reason(_tail(log), code)}")
+
+
+def _tail(log: Path) -> str:
+    """The end of what mvn printed, which may be anything."""
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - _CHUNK, 0))
+        return file.read().decode(errors="replace")
 
 
 def _client() -> str:

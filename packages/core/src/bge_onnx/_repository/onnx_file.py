@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from bge_onnx._catalogue.spec import Precision
+from bge_onnx._regular import open_regular
 
 __all__ = ["GraphError", "GraphFacts", "Tensor", "external_files", "look"]
 
@@ -105,7 +106,7 @@ def look(model: Path) -> GraphFacts:
     """
     if model.stat().st_size == 0:
         raise GraphError("the file is empty")
-    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open_regular(model) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         walk = _Walk(data)
         walk.enter(0, len(data), "model", 0)
     if not walk.graphs:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from bge_onnx._catalogue.json_file import read_list, read_object
+from bge_onnx._regular import open_regular, read_regular
+from bge_onnx._repository.errors import brief
 from bge_onnx._repository.onnx_file import GraphError, look
 from bge_onnx.errors import UnsuitableModelError
 
@@ -34,8 +36,7 @@ def check_opens(path: Path) -> None:
 
 def what_it_is_instead(path: Path) -> str | None:
     """What people often have in place of a model's file: nothing, a page, a pointer; None for anything else."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+    head = read_regular(path, most=_HEAD)
     if not head:
         return "is empty"
     if head.startswith(_POINTER):
@@ -65,7 +66,7 @@ def _tokenizer(path: Path) -> None:
         Tokenizer.from_file(str(path))
     except BaseException as error:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise UnsuitableModelError(f"{path.name} is no readable tokenizer.json ({error})") from error
+            raise UnsuitableModelError(f"{path.name} is no readable tokenizer.json ({brief(error)})") from error
         raise
 
 
@@ -74,7 +75,7 @@ def _graph(path: Path) -> None:
 
 
 def _safetensors(path: Path) -> None:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         rest = path.stat().st_size - 8
         if not 2 <= length <= min(rest, _LARGEST_HEADER):
@@ -90,7 +91,7 @@ def _safetensors(path: Path) -> None:
 
 
 def _torch(path: Path) -> None:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(4)
         if head[:1] == b"\x80":
             return

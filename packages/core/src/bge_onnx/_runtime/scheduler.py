@@ -249,7 +249,10 @@ def _threads_may_start(pending: Pending) -> bool:
 
 
 def _at_the_end() -> ClosedError:
-    return ClosedError("the program is about to end, so nothing more is computed; wait for results before it does")
+    return ClosedError(
+        "the program is about to end, or may start no more threads (ulimit -u), so nothing more is computed; wait for "
+        "results before it does"
+    )
 
 
 def _compute(batch: Batch, *, alone: bool) -> None:

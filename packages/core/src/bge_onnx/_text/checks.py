@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any, NoReturn, cast
 
+from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError, InputValueError
 
 
@@ -117,8 +119,19 @@ def check_whole(value: object, *, name: str, least: int = 1, none: str = "") -> 
         return
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         alternative = f", or None for {none}" if none else ""
-        msg = f"{name} must be a whole number of at least {least}{alternative}, got {value!r}"
+        msg = f"{name} must be a whole number of at least {least}{alternative}, got {shown(value)}"
         raise InputValueError(msg)
+
+
+def real(value: object) -> float | None:
+    """A number as a float; None for NaN, a bool, what no float can hold, and everything else."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        plain = float(value)
+    except (OverflowError, ValueError):
+        return None
+    return None if math.isnan(plain) else plain
 
 
 def _refuse_surrogates(text: str, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 
+from bge_onnx import checks
 from bge_onnx._text.checks import check_text, check_texts
 from bge_onnx._text.tokens import TextTokenizer
 
@@ -27,8 +28,10 @@ class CountsTokens:
 
         Raises:
             InputTypeError: `texts` is not a list of str; the message names the position.
+            InputValueError: `special_tokens` is neither True nor False.
         """
-        return self._tokenizer.count(check_texts(texts), special=special_tokens)
+        special = bool(checks.flag("special_tokens", special_tokens))
+        return self._tokenizer.count(check_texts(texts), special=special)
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of the tokens of a text, special tokens left out, before any cut: for code that takes a tokenizer.

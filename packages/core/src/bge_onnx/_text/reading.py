@@ -14,6 +14,9 @@ from bge_onnx.errors import InferenceError, InputValueError
 
 Spans = npt.NDArray[np.int64]
 
+# Characters of the tokeniser's own words in a message.
+_LONGEST = 300
+
 # Texts tokenised by one call into the tokeniser: large enough for its threads, small enough that the conversion of
 # their ids to an array, which holds the interpreter lock, stays far below a millisecond-scale pause.
 _CHUNK = 256
@@ -108,7 +111,7 @@ def failure(error: BaseException) -> str:
     """
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
         raise error
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(str(error).splitlines()), type(error).__name__)[:_LONGEST]
 
 
 def _chunks(texts: Iterable[str], *, long_text: int) -> Iterator[list[str]]:

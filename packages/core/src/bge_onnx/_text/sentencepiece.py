@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from bge_onnx._regular import read_regular
 from bge_onnx.errors import UnsuitableModelError
 
 __all__ = ["Piece", "PieceModel", "read_pieces"]
@@ -22,6 +23,7 @@ __all__ = ["Piece", "PieceModel", "read_pieces"]
 PieceKind: TypeAlias = Literal["normal", "unknown", "control", "user", "unused", "byte"]
 _KINDS: Mapping[int, PieceKind] = {1: "normal", 2: "unknown", 3: "control", 4: "user", 5: "unused", 6: "byte"}
 _UNIGRAM: Final = 1
+_LARGEST: Final = 64 << 20  # bytes; that of bge-m3 has 5 million
 _FIRST = ("<unk>", "<s>", "</s>")
 
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -62,7 +64,7 @@ def read_pieces(path: Path) -> PieceModel:
     """
     message = _model_class()()
     try:
-        message.ParseFromString(path.read_bytes())
+        message.ParseFromString(read_regular(path, most=_LARGEST))
     except (OSError, DecodeError) as error:
         raise UnsuitableModelError(
             f"{path} is no sentencepiece model ({error}); replace it by the model's own"

@@ -6,13 +6,15 @@ cut texts as its fast tokenizers do.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from bge_onnx._catalogue.json_file import read_object
+from bge_onnx._regular import open_regular
 from bge_onnx._text.sentencepiece import Piece, read_pieces
 from bge_onnx.errors import UnsuitableModelError
 
@@ -48,7 +50,7 @@ class _Settings:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config, self._special, self._added = (_object(folder / name) for name in BESIDE_VOCABULARY)
+        self.config, self._special, self._added = (read_object(folder / name) for name in BESIDE_VOCABULARY)
 
     def check_class(self, known: Sequence[str | None]) -> None:
         found = self.config.get("tokenizer_class")
@@ -162,24 +164,12 @@ def _own_tokens(pieces: Sequence[Piece]) -> Iterator[AddedToken]:
 def _lines(path: Path) -> list[str]:
     """One token a line; only line feeds end a line, because other separators are tokens themselves."""
     try:
-        with path.open(encoding="utf-8") as file:
-            return [line.rstrip("\n") for line in file]
+        with open_regular(path) as file, io.TextIOWrapper(file, encoding="utf-8") as lines:
+            return [line.removesuffix("\n") for line in lines]
     except (OSError, UnicodeDecodeError) as error:
         raise UnsuitableModelError(
             f"{path} is no readable vocab.txt ({error}); replace it by the model's own"
         ) from error
-
-
-def _object(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UnsuitableModelError(f"{path} is not valid JSON ({error}); replace it by the model's own") from error
-    if not isinstance(value, dict):
-        raise UnsuitableModelError(f"{path} must hold a JSON object; replace it by the model's own")
-    return value
 
 
 def _content(value: object) -> str:

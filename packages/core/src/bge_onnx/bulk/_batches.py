@@ -8,16 +8,19 @@ from typing import Unpack
 
 import numpy as np
 
-from bge_onnx.bulk._columns import Column, Numbers, SparseVectors, Vectors
-from bge_onnx.bulk._encoding import Role, check_role, encode_together, open_for_bulk
+from bge_onnx import checks
+from bge_onnx._text.checks import check_iterable
+from bge_onnx._text.roles import Role, check_role
+from bge_onnx.bulk._columns import Column, Numbers, SparseVectors, Vectors, check_name
+from bge_onnx.bulk._encoding import encode_together, open_for_bulk
 from bge_onnx.bulk._frames import Batch, column_of, with_columns
 from bge_onnx.bulk._granted import granted_cpus
 from bge_onnx.bulk._missing import Nulls, check_nulls, find_missing
 from bge_onnx.bulk._open_models import held
 from bge_onnx.embedder import Embedder
-from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx.errors import InputValueError
 from bge_onnx.reranker import Reranker
-from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings
+from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings, check_settings
 
 
 class EmbedBatches:
@@ -61,6 +64,8 @@ class EmbedBatches:
         nulls: Nulls = "error",
         **settings: Unpack[EmbedderSettings],
     ) -> None:
+        check_settings(EmbedderSettings, settings, owner=type(self).__name__)
+        checks.model("model", model)
         check_name("column", column)
         for name, value in (("into", into), ("sparse_into", sparse_into)):
             if value is not None:
@@ -88,6 +93,7 @@ class EmbedBatches:
 
     def columns(self, texts: list[object]) -> dict[str, Column]:
         """The new columns for some texts, by name; None is a null."""
+        texts = list(check_iterable(texts))
         missing = find_missing([texts], [self.column], nulls=self.nulls)
         embedder = self._embedder()
         present = [str(text) for text, gone in zip(texts, missing, strict=True) if not gone]
@@ -140,6 +146,8 @@ class RerankBatches:
         nulls: Nulls = "error",
         **settings: Unpack[RerankerSettings],
     ) -> None:
+        check_settings(RerankerSettings, settings, owner=type(self).__name__)
+        checks.model("model", model)
         for name, value in (("query", query), ("passage", passage), ("into", into)):
             check_name(name, value)
         self.model = str(model) if isinstance(model, PathLike) else model
@@ -175,14 +183,3 @@ class RerankBatches:
 
     def __repr__(self) -> str:
         return f"RerankBatches({self.model!r}, query={self.query!r}, passage={self.passage!r}, into={self.into!r})"
-
-
-def check_name(what: str, name: object) -> None:
-    """Refuse a column's name that is none.
-
-    Raises:
-        InputTypeError: It is not a str, or empty.
-    """
-    if not isinstance(name, str) or not name:
-        msg = f"{what} must be a column's name, got {name!r}"
-        raise InputTypeError(msg)

@@ -11,9 +11,23 @@ import numpy.typing as npt
 
 from bge_onnx._heads.lexical import LexicalWeights
 from bge_onnx._heads.vectors import FloatArray
+from bge_onnx._shown import shown
 from bge_onnx.bulk._arrow import Foreign, pyarrow
+from bge_onnx.errors import InputTypeError
 
 BoolArray = npt.NDArray[np.bool_]
+_LONGEST = 1000  # characters of a column's name
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse a column's name that is none.
+
+    Raises:
+        InputTypeError: It is not a str, empty, or too long for a name.
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST:
+        msg = f"{what} must be a column's name, got {shown(name)}"
+        raise InputTypeError(msg)
 
 
 class Column(Protocol):

@@ -9,12 +9,16 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from bge_onnx import checks
+from bge_onnx._cache.place import expanded, is_folder
+from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError, InputValueError
 
 Format: TypeAlias = Literal["text", "jsonl", "csv", "tsv", "parquet"]
 
 STDIN = "-"
 
+_LONGEST = 2000  # characters of a path or a pattern
 _SUFFIXES: dict[str, Format] = {
     ".txt": "text",
     ".text": "text",
@@ -41,7 +45,7 @@ class Input:
 
     @property
     def size(self) -> int | None:
-        """Bytes on disk; None for what is no file."""
+        """Bytes on disk; None for what is not a file."""
         path = Path(self.name)
         return path.stat().st_size if self.name != STDIN and path.is_file() else None
 
@@ -51,7 +55,7 @@ def find_inputs(names: object, *, format: Format | None = None) -> list[Input]: 
 
     Args:
         names: Files, folders (every file in them whose name tells its format), patterns such as `corpus/*.jsonl`, or
-            "-" for standard input; one or several.
+            "-" for standard input; one or several. What an earlier run has written into a folder is not an input.
         format: How all of them are written; None to tell from each name. Standard input is text unless it says else.
 
     Returns:
@@ -61,9 +65,7 @@ def find_inputs(names: object, *, format: Format | None = None) -> list[Input]: 
         InputTypeError: `names` are not paths.
         InputValueError: There is no such file, a format cannot be told, or standard input is named beside others.
     """
-    if format is not None and format not in get_args(Format):
-        msg = f"format must be one of {', '.join(map(repr, get_args(Format)))}, got {format!r}"
-        raise InputValueError(msg)
+    checks.choice("format", format, allowed=get_args(Format), none=True)
     found = [path for name in _names(names) for path in _expand(name)]
     if not found:
         msg = "no input was named; pass a file, a folder, a pattern or '-' for standard input"
@@ -81,7 +83,7 @@ def _names(names: object) -> list[str]:
 
 def _name(name: object) -> str:
     if not isinstance(name, str | PathLike):
-        msg = f"inputs must be paths or patterns, got {name!r}"
+        msg = f"inputs must be paths or patterns, got {shown(name)}"
         raise InputTypeError(msg)
     return str(fspath(name))
 
@@ -89,10 +91,20 @@ def _name(name: object) -> str:
 def _expand(name: str) -> list[str]:
     if name == STDIN:
         return [name]
-    path = Path(name).expanduser()
-    if path.is_dir():
+    if len(name) > _LONGEST:
+        msg = f"inputs must be paths or patterns, got {shown(name)}, which is too long for one"
+        raise InputValueError(msg)
+    try:
+        path = expanded(name)
+        name.encode()
+    except ValueError as error:  # a lone surrogate's error is one, too
+        msg = f"inputs must be paths or patterns, got {shown(name)}: {' '.join(str(error).split())}"
+        raise InputValueError(msg) from None
+    if is_folder(path):
         inside = sorted(
-            str(file) for file in path.iterdir() if file.is_file() and _visible(file) and _suffix(file.name)
+            str(file)
+            for file in path.iterdir()
+            if file.is_file() and _visible(file) and _suffix(file.name) and not _written_by_a_run(file)
         )
         if not inside:
             msg = f"{name} holds no file that ends in {', '.join(_SUFFIXES)}; name its files"
@@ -104,7 +116,7 @@ def _expand(name: str) -> list[str]:
     matches = sorted(match for match in glob.glob(str(path), recursive=True) if Path(match).is_file())  # noqa: PTH207
     if not matches:
         kind = "no file matches" if glob.has_magic(name) else "there is no file"
-        msg = f"{kind} {name!r}; check the path"
+        msg = f"{kind} {shown(name)}; check the path"
         raise InputValueError(msg)
     return matches
 
@@ -112,6 +124,12 @@ def _expand(name: str) -> list[str]:
 def _visible(file: Path) -> bool:
     """What Spark and Hadoop write about their own work begins with one of these."""
     return not file.name.startswith((".", "_"))
+
+
+def _written_by_a_run(file: Path) -> bool:
+    """What stands beside an output of `embed_files`, and that output itself."""
+    outputs = (file.name, file.name.removesuffix(".bad.jsonl"), f"{file.name.removesuffix('.ids.txt')}.npy")
+    return any(file.with_name(f"{name}.manifest.json").is_file() for name in outputs)
 
 
 def _suffix(name: str) -> Format | None:
@@ -123,6 +141,7 @@ def _format(name: str) -> Format:
         return "text"
     found = _suffix(name)
     if found is None:
-        msg = f"{name!r} does not tell its format; pass format='jsonl', or which of {', '.join(get_args(Format))} it is"
+        known = ", ".join(get_args(Format))
+        msg = f"{shown(name)} does not tell its format; pass format='jsonl', or which of {known} it is"
         raise InputValueError(msg)
     return found

@@ -8,11 +8,20 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from bge_onnx._shown import shown
 from bge_onnx.bulk._records import Record
 from bge_onnx.errors import InputValueError
 
 _BOM = b"\xef\xbb\xbf"
 _SHOWN = 8  # names of columns in a message
+_JSON_NAMES = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None) -> Iterator[Record]:  # noqa: ARG001
@@ -22,7 +31,8 @@ def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None)
         InputValueError: An id column was named, which lines of text do not have.
     """
     if id_column is not None:
-        msg = f"{name} has no column {id_column!r}: lines of text have none; leave the id out, or use JSON Lines or CSV"
+        hint = "lines of text have none; leave the id out, or use JSON Lines or CSV"
+        msg = f"{name} has no column {shown(id_column)}: {hint}"
         raise InputValueError(msg)
     for line, raw in enumerate(_lines(file), 1):
         record = Record(file=name, unit="line", line=line)
@@ -33,7 +43,7 @@ def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None)
 
 
 def read_jsonl(file: IO[bytes], name: str, *, column: str, id_column: str | None) -> Iterator[Record]:
-    """One JSON object a line; blank lines are no rows."""
+    """One JSON object a line; blank lines are not rows."""
     for line, raw in enumerate(_lines(file), 1):
         if not raw.strip():
             continue
@@ -41,7 +51,7 @@ def read_jsonl(file: IO[bytes], name: str, *, column: str, id_column: str | None
         try:
             row = json.loads(raw.decode())
         except (ValueError, RecursionError) as error:
-            yield _bad(record, f"it is no JSON ({error})", _shown(raw))
+            yield _bad(record, f"it is not JSON ({error})", _shown(raw))
             continue
         try:
             yield _good(record, _string(row, column), None if id_column is None else _identifier(row, id_column))
@@ -58,7 +68,7 @@ def read_csv(
         InputValueError: The header lacks a column.
     """
     csv.field_size_limit(2**31 - 1)  # the module's own limit of 128 KiB a field is below a long passage
-    # Bytes that are no UTF-8 come through as lone surrogates, and the row that holds them is refused later.
+    # Bytes that are not UTF-8 come through as lone surrogates, and the row that holds them is refused later.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     header = next(rows, None)
@@ -74,7 +84,7 @@ def read_csv(
         except StopIteration:
             break
         except csv.Error as error:
-            yield _bad(record, f"it is no CSV ({error})", "")
+            yield _bad(record, f"it is not CSV ({error})", "")
             continue
         if len(row) == len(header):
             yield _good(record, row[text_place], None if id_place is None else row[id_place])
@@ -88,7 +98,7 @@ def missing_column(column: str, columns: Iterable[str], name: str) -> InputValue
     """What to raise where a whole file lacks a column."""
     held = list(columns)
     more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
-    msg = f"{name} has no column {column!r}; it has {', '.join(map(repr, held[:_SHOWN]))}{more}: name one of them"
+    msg = f"{name} has no column {shown(column)}; it has {', '.join(map(repr, held[:_SHOWN]))}{more}: name one of them"
     return InputValueError(msg)
 
 
@@ -125,7 +135,7 @@ def _place(places: dict[str, int], column: str, name: str) -> int:
 
 def _value(row: object, column: str) -> object:
     if not isinstance(row, dict):
-        msg = f"it is no JSON object but {type(row).__name__}"
+        msg = f"it is not a JSON object but {_JSON_NAMES.get(type(row), type(row).__name__)}"
         raise _UnusableError(msg)
     if column not in row:
         held = ", ".join(map(repr, list(row)[:_SHOWN])) or "nothing"

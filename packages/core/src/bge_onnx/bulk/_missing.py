@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from bge_onnx import checks
 from bge_onnx.bulk._columns import BoolArray
 from bge_onnx.errors import InputTypeError, InputValueError
 
@@ -19,10 +20,7 @@ def check_nulls(nulls: object) -> Nulls:
     Raises:
         InputValueError: It is neither "error" nor "keep".
     """
-    if nulls not in get_args(Nulls):
-        msg = f"nulls must be 'error' or 'keep', got {nulls!r}"
-        raise InputValueError(msg)
-    return nulls  # type: ignore[return-value]  # it is one of them
+    return checks.choice("nulls", nulls, allowed=get_args(Nulls))  # type: ignore[return-value]  # it is one of them
 
 
 def find_missing(columns: Sequence[Sequence[object]], names: Sequence[str], *, nulls: Nulls) -> BoolArray:

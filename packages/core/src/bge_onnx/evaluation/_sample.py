@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx import checks
+from bge_onnx._heads.vectors import numbers
+from bge_onnx.errors import InputValueError
 from bge_onnx.types import FloatArray
 
 FEWEST = 8
@@ -72,23 +74,11 @@ def take_sample(texts: Iterable[str], vectors: npt.ArrayLike, *, size: int) -> S
 
 
 def _texts(texts: object) -> list[str]:
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        msg = f"texts must be a list of str, got {type(texts).__name__}; pass the texts that the vectors were made of"
-        raise InputTypeError(msg)
-    listed = list(texts)
-    for position, text in enumerate(listed):
-        if not isinstance(text, str):
-            msg = f"text {position} must be a str, got {type(text).__name__}; leave out entries without a text"
-            raise InputTypeError(msg)
-    return listed
+    return checks.texts("texts", texts)
 
 
 def _array(vectors: npt.ArrayLike) -> FloatArray:
-    try:
-        values = np.asarray(vectors, dtype=np.float32)
-    except (TypeError, ValueError):
-        msg = "vectors must be an array of numbers of shape (n, dim), one row a text, all of the same length"
-        raise InputTypeError(msg) from None
+    values = np.asarray(numbers("vectors", vectors), dtype=np.float32)
     if values.ndim != 2:
         msg = f"vectors must have the shape (n, dim), got {values.shape}; pass one row a text"
         raise InputValueError(msg)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx import BGEError, ModelSpec, list_models
-from bge_onnx.errors import InputValueError, WeightsError
+from bge_onnx import BGEError, ModelSpec, checks, list_models
+from bge_onnx._shown import shown
+from bge_onnx._text.roles import Role, check_role
+from bge_onnx.errors import InputTypeError, InputValueError, WeightsError
 from bge_onnx.evaluation._sample import Sample, take_sample
 from bge_onnx.evaluation._search import NEAR, SAME, Fit, Search
 from bge_onnx.evaluation._trials import Trials
 from bge_onnx.evaluation._verdict import judge, undecided
-from bge_onnx.evaluation.recipes import Recipe, Role
+from bge_onnx.evaluation.recipes import Recipe
 from bge_onnx.evaluation.report import IndexReport, Length, Part
 from bge_onnx.settings import EngineSettings, ModelName
 from bge_onnx.types import FloatArray, Pooling
@@ -70,9 +71,14 @@ def check_index(
             model's.
         BGEError: The model cannot be opened; see `Embedder`.
     """
-    if role not in get_args(Role):
-        msg = f"role must be 'document' or 'query', got {role!r}"
-        raise InputValueError(msg)
+    check_role(role)
+    checks.whole("sample", sample)
+    if others is not None:
+        if not isinstance(others, list | tuple):
+            msg = f"others must be a list of models, or None for those at hand, got {shown(others)}"
+            raise InputTypeError(msg)
+        for position, other in enumerate(others):
+            checks.model(f"others[{position}]", other)
     taken = take_sample(texts, vectors, size=sample)
     settings: EngineSettings = {"threads": threads, "cache_dir": cache_dir, "sources": sources}
     with Trials(settings) as trials:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bge_onnx import ModelSpec
+from bge_onnx._text.checks import check_text
 from bge_onnx.types import Pooling, Precision
 
-__all__ = ["Change", "Recipe", "Role", "lengths", "prefixes"]
+__all__ = ["Change", "Recipe", "lengths", "prefixes"]
 
-Role: TypeAlias = Literal["document", "query"]
 Change: TypeAlias = Literal["none", "strip", "line breaks", "line breaks and strip", "white space", "lower case"]
 
 # What libraries do to a text before the model reads it: LangChain's classes turn "\n" into " ", sentence-transformers
@@ -71,7 +71,7 @@ class Recipe:
 
     def text(self, text: str) -> str:
         """What the model reads."""
-        return self.prefix + CHANGES[self.change](text)
+        return self.prefix + CHANGES[self.change](check_text(text))
 
     def __str__(self) -> str:
         pooled = "the first token's vector" if self.pooling == "cls" else "the mean of the token vectors"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from bge_onnx.errors import InputValueError
+from bge_onnx import BGEError, checks
+from bge_onnx._cache.place import is_folder
+from bge_onnx._shown import shown
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.evaluation._needed import needed
 from bge_onnx.types import FloatArray
 
@@ -24,6 +29,7 @@ __all__ = ["Stored", "read_npy", "read_parquet", "read_qdrant", "read_stored"]
 # Enough to find texts of all kinds in; `check_index` compares a sample of them.
 LIMIT = 2048
 _PAGE = 256
+_LONGEST = 2000  # characters of a path or an address
 # Where frameworks keep the text: LangChain, Haystack, LlamaIndex's older stores and everybody else.
 _TEXT_FIELDS = ("page_content", "content", "text", "document", "chunk")
 _VECTOR_FIELDS = ("embedding", "vector", "embeddings", "vectors")
@@ -65,8 +71,9 @@ def read_stored(
         InputValueError: The source is none of these, or a field cannot be told.
         ImportError: qdrant-client or pyarrow is not installed.
     """
-    name = str(source)
-    if name.startswith(("http://", "https://")) or Path(name).is_dir():
+    name = _path("source", source)
+    collection, text_field, vector_field = _names(collection, text_field, vector_field)
+    if name.startswith(("http://", "https://")) or is_folder(Path(name)):
         return read_qdrant(name, collection=collection, text_field=text_field, vector_field=vector_field, limit=limit)
     if name.endswith(".parquet"):
         return read_parquet(name, text_field=text_field, vector_field=vector_field, limit=limit)
@@ -75,7 +82,8 @@ def read_stored(
             msg = f"{name} holds vectors alone; pass the file of their texts too, one a line or JSON lines"
             raise InputValueError(msg)
         return read_npy(name, texts, text_field=text_field, limit=limit)
-    msg = f"{name!r} is no index this can read; pass a URL or folder of Qdrant, a .parquet or a .npy file that exists"
+    kinds = "a URL or folder of Qdrant, or a .parquet or .npy file that exists"
+    msg = f"{shown(name)} is not an index that can be read; pass {kinds}"
     raise InputValueError(msg)
 
 
@@ -93,8 +101,14 @@ def read_npy(
     Raises:
         InputValueError: There are not as many texts as vectors, or a line has no text.
     """
-    values = np.load(vectors, mmap_mode="r", allow_pickle=False)
-    lines = _lines(Path(texts), text_field)
+    check_limit(limit)
+    _, text_field, _ = _names(None, text_field, None)
+    with _readable(_path("vectors", vectors)) as place:
+        values = np.load(place, mmap_mode="r", allow_pickle=False)
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+            raise ValueError("it does not hold one array of numbers")
+    with _readable(_path("texts", texts)) as place:
+        lines = _lines(Path(place), text_field)
     if values.ndim != 2 or len(lines) != len(values):
         msg = f"{vectors} has the shape {values.shape} and {texts} holds {len(lines)} texts; both must be in step"
         raise InputValueError(msg)
@@ -111,8 +125,10 @@ def read_parquet(
         InputValueError: A column cannot be told.
         ImportError: pyarrow is not installed.
     """
+    check_limit(limit)
+    _, text_field, vector_field = _names(None, text_field, vector_field)
     parquet = needed("pyarrow.parquet", what="reading Parquet", install="pyarrow")
-    with parquet.ParquetFile(path) as file:
+    with _readable(_path("path", path)) as place, parquet.ParquetFile(place) as file:
         names = file.schema_arrow.names
         text = _chosen(text_field, names, _TEXT_FIELDS, what="text_field", where=str(path))
         vector = _chosen(vector_field, names, _VECTOR_FIELDS, what="vector_field", where=str(path))
@@ -140,18 +156,38 @@ def read_qdrant(
         limit: The most points to read.
 
     Raises:
-        InputValueError: The collection, the text or the vector cannot be told.
+        InputValueError: Nothing there answers as Qdrant does, or the collection, the text or the vector cannot be told.
         ImportError: qdrant-client is not installed.
     """
-    if not isinstance(place, str | PathLike):
-        return _read_client(place, collection, text_field, vector_field, limit)
-    name = str(place)
-    kind: type[QdrantClient] = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"').QdrantClient
-    client = kind(url=name) if "://" in name else kind(path=name)
+    check_limit(limit)
+    collection, text_field, vector_field = _names(collection, text_field, vector_field)
+    if hasattr(place, "scroll"):
+        return _read_client(cast("QdrantClient", place), collection, text_field, vector_field, limit)
+    name = _path("place", place)
+    qdrant = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"')
+    with _readable(name):
+        client = _open_client(name, qdrant)
     try:
         return _read_client(client, collection, text_field, vector_field, limit)
+    except qdrant.http.exceptions.ApiException as error:
+        msg = f"{name} does not answer as Qdrant does ({' '.join(str(error).split())[:200]}); check the address"
+        raise InputValueError(msg) from error
     finally:
         client.close()
+
+
+def _open_client(name: str, qdrant: ModuleType) -> QdrantClient:
+    kind: type[QdrantClient] = qdrant.QdrantClient
+    if "://" in name:
+        return kind(url=name, check_compatibility=False)  # that check would warn beside the error
+    if not Path(name, "meta.json").is_file():  # the client would make an empty storage of whatever folder it is
+        msg = f"the folder {name} is not an embedded storage of Qdrant: it has no meta.json; check the path"
+        raise InputValueError(msg)
+    try:
+        return kind(path=name)
+    except RuntimeError as error:
+        msg = f"{name} cannot be opened ({str(error).splitlines()[0]}); close the program that has it open"
+        raise InputValueError(msg) from error
 
 
 def _read_client(
@@ -159,8 +195,11 @@ def _read_client(
 ) -> Stored:
     names = [known.name for known in client.get_collections().collections]
     collection = names[0] if collection is None and len(names) == 1 else collection
+    if not names:
+        msg = "this Qdrant holds no collection; check the address or the folder"
+        raise InputValueError(msg)
     if collection not in names:
-        msg = f"collection must be one of {', '.join(map(repr, names)) or 'none (there is none)'}, got {collection!r}"
+        msg = f"collection must be one of {', '.join(map(repr, names))}, got {shown(collection)}"
         raise InputValueError(msg)
     return _stored(islice(_points(client, collection, text_field, vector_field), limit))
 
@@ -205,7 +244,7 @@ def _point_vector(vector: object, field: str | None) -> object:
     if field is None and len(dense) == 1:
         return vector[dense[0]]
     if field not in dense:
-        msg = f"vector_field must be one of {', '.join(map(repr, dense))}, got {field!r}"
+        msg = f"vector_field must be one of {', '.join(map(repr, dense))}, got {shown(field)}"
         raise InputValueError(msg)
     return vector[field]
 
@@ -220,15 +259,62 @@ def _stored(entries: Iterable[tuple[object, object]]) -> Stored:
     return Stored(list(texts), np.asarray(vectors, dtype=np.float32))
 
 
+def check_limit(limit: object) -> None:
+    """Refuse a number of entries that cannot be meant; see `checks.whole` for the error."""
+    checks.whole("limit", limit, most=1 << 31)
+
+
+def _names(collection: object, text_field: object, vector_field: object) -> tuple[str | None, str | None, str | None]:
+    """The names as plain texts; see `checks.text` for the errors."""
+    return (
+        checks.text("collection", collection, none="the only one"),
+        checks.text("text_field", text_field, none="one of the usual names"),
+        checks.text("vector_field", vector_field, none="the only one"),
+    )
+
+
+def _path(name: str, value: object) -> str:
+    """A path or an address as text; see `checks.folder` for the errors."""
+    path = checks.folder(name, value)
+    if path is None:
+        msg = f"{name} must be a path, got None"
+        raise InputTypeError(msg)
+    if len(path) > _LONGEST:
+        msg = f"{name} must be a path, got {shown(path)}, which is too long for one"
+        raise InputValueError(msg)
+    return path
+
+
+@contextmanager
+def _readable(place: str) -> Iterator[str]:
+    """Say which file it is that cannot be read."""
+    try:
+        yield place
+    except BGEError:
+        raise
+    except (OSError, ValueError, EOFError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        msg = f"{shown(place)} cannot be read ({reason}); check the path and the file"
+        raise InputValueError(msg) from error
+
+
 def _lines(path: Path, field: str | None) -> list[str]:
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not valid UTF-8 ({error.reason} at byte {error.start}); convert it"
+        raise InputValueError(msg) from error
     if path.suffix != ".jsonl":
         return lines
-    return [_json_text(json.loads(line), field, place) for place, line in enumerate(lines)]
+    return [_json_text(line, field, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 
-def _json_text(entry: object, field: str | None, place: int) -> str:
-    where = f"line {place + 1}"
+def _json_text(line: str, field: str | None, where: str) -> str:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where} is not JSON ({error}); mend the line"
+        raise InputValueError(msg) from error
     found = (
         entry
         if not isinstance(entry, Mapping)
@@ -243,7 +329,8 @@ def _json_text(entry: object, field: str | None, place: int) -> str:
 def _chosen(asked: str | None, names: Sequence[str], usual: Sequence[str], *, what: str, where: str) -> str:
     known = [name for name in ([asked] if asked is not None else usual) if name in names]
     if not known:
-        msg = f"{where} has no {asked or ' or '.join(usual)}; {what} must be one of {', '.join(map(repr, names))}"
+        wanted = " or ".join(usual) if asked is None else shown(asked).strip("'\"")
+        msg = f"{where} has no {wanted}; {what} must be one of {', '.join(map(repr, names))}"
         raise InputValueError(msg)
     return known[0]
 

@@ -11,12 +11,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_onnx import checks
 from bge_onnx._catalogue.spec import ModelSpec
 from bge_onnx._heads.vectors import RankedPassage, check_threshold, rank_passages
 from bge_onnx._runtime.windowed import WindowVectors
 from bge_onnx._text.checks import check_iterable, check_pairs, check_text, check_texts, check_whole
 from bge_onnx._text.windows import Window
-from bge_onnx.errors import ClosedError, InputValueError
+from bge_onnx.errors import ClosedError
 
 _IDEOGRAPHS = "\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+")
@@ -69,7 +70,7 @@ class _FakeModel:
 
     def count_tokens(self, texts: Iterable[str], *, special_tokens: bool = True) -> list[int]:
         """Counts words, single Chinese characters, and two special tokens for each text."""
-        special = _SPECIAL_TOKENS if special_tokens else 0
+        special = _SPECIAL_TOKENS if checks.flag("special_tokens", special_tokens) else 0
         return [len(_words(text)) + special for text in check_texts(texts)]
 
     def tokenize(self, text: str) -> list[int]:
@@ -116,8 +117,8 @@ class FakeEmbedder(_FakeModel):
     """
 
     def __init__(self, dimension: int = 8, *, query_instruction: str = "", max_tokens: int = 512) -> None:
-        if dimension < 1:
-            raise InputValueError(f"dimension must be at least 1, got {dimension}")
+        check_whole(dimension, name="dimension")
+        check_whole(max_tokens, name="max_tokens", least=3)
         instruction = check_text(query_instruction, what="query_instruction")
         super().__init__(
             ModelSpec(name="fake-embedder", dimension=dimension, query_instruction=instruction, max_tokens=max_tokens)
@@ -150,9 +151,10 @@ class FakeEmbedder(_FakeModel):
         self,
         texts: Iterable[str],
         *,
-        show_progress: bool | None = None,  # noqa: ARG002  there is nothing to wait for
+        show_progress: bool | None = None,
     ) -> Iterator[NDArray[np.float32]]:
         """Yields the vectors of passages in order, float32 (dimension,) each."""
+        checks.flag("show_progress", show_progress, none="no progress bar")
         checked = check_iterable(texts)
         return (self._vectors(check_texts([text], first=position))[0] for position, text in enumerate(checked))
 
@@ -186,16 +188,17 @@ class FakeEmbedder(_FakeModel):
         self,
         texts: Iterable[str] | AsyncIterable[str],
         *,
-        show_progress: bool | None = None,  # noqa: ARG002  there is nothing to wait for
+        show_progress: bool | None = None,
     ) -> AsyncIterator[NDArray[np.float32]]:
         """Does what `embed_stream` does, for asynchronous iterables too."""
         if isinstance(texts, AsyncIterable):
+            checks.flag("show_progress", show_progress, none="no progress bar")
             position = 0
             async for text in texts:
                 yield self._vectors(check_texts([text], first=position))[0]
                 position += 1
             return
-        for vector in self.embed_stream(texts):
+        for vector in self.embed_stream(texts, show_progress=show_progress):
             yield vector
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -222,6 +225,7 @@ class FakeReranker(_FakeModel):
     """
 
     def __init__(self, *, max_tokens: int = 512) -> None:
+        check_whole(max_tokens, name="max_tokens", least=3)
         spec = ModelSpec(
             name="fake-reranker",
             dimension=1,

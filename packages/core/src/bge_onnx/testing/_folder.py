@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_onnx.errors import InputValueError
+from bge_onnx import checks
+from bge_onnx._shown import shown
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.testing._builder import GraphBuilder
 from bge_onnx.testing._network import NetworkShape, classifier, encoder, sentence_embedding
 from bge_onnx.testing._tokenizer import bert_tokenizer, xlmr_tokenizer
@@ -29,10 +32,13 @@ _ARCHITECTURES: Mapping[Kind, str] = {
     "m3": "XLMRobertaModel",
 }
 _PROTOBUF_LIMIT = 2**31
+# Larger ones are slips of the keyboard.
+_LARGEST_SIZE, _LARGEST_VOCABULARY = 1 << 20, 10_000_000
+_LONGEST_PATH = 2000
 
 
 def write_tiny_model(
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
     kind: Kind = "embedder",
     layers: int = 2,
@@ -75,42 +81,57 @@ def write_tiny_model(
         InputValueError: `hidden` is not a multiple of `heads`, a number is not positive, the vocabulary is too small
             for the characters, or the model needs `external_data=True`.
     """
+    place = Path(_checked_folder(folder))
+    checks.choice("kind", kind, allowed=get_args(Kind))
+    sizes = {"layers": layers, "hidden": hidden, "heads": heads, "intermediate": intermediate, "max_tokens": max_tokens}
+    whole = {name: checks.whole(name, size, most=_LARGEST_SIZE) or 0 for name, size in sizes.items()}
+    checks.whole("seed", seed, least=0)
+    if isinstance(vocabulary, list | tuple):
+        words: int | list[str] | None = checks.names("vocabulary", vocabulary)
+    else:
+        words = checks.whole("vocabulary", vocabulary, none="some hundred words", most=_LARGEST_VOCABULARY)
+    checks.text("query_instruction", query_instruction, none="no file of prompts")
+    checks.flag("external_data", external_data)
     bert = kind in ("embedder", "bert-reranker")
-    tokenizer = (bert_tokenizer if bert else xlmr_tokenizer)(vocabulary)
+    tokenizer = (bert_tokenizer if bert else xlmr_tokenizer)(words)
     shape = NetworkShape(
         family="bert" if bert else "xlm-roberta",
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        intermediate=intermediate,
+        layers=whole["layers"],
+        hidden=whole["hidden"],
+        heads=whole["heads"],
+        intermediate=whole["intermediate"],
         vocabulary=len(tokenizer["model"]["vocab"]),
-        positions=max_tokens if bert else max_tokens + 2,
+        positions=whole["max_tokens"] if bert else whole["max_tokens"] + 2,
         segments=2 if bert else 1,
         pad=0 if bert else 1,
         epsilon=1e-12 if bert else 1e-5,
     )
-    _check(shape, max_tokens=max_tokens, external_data=external_data)
-    (folder / "onnx").mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "tokenizer.json", tokenizer)
-    _write_json(folder / "tokenizer_config.json", _tokenizer_config(bert=bert, max_tokens=max_tokens))
-    _write_json(folder / "config.json", _config(shape, kind))
+    _check(shape, external_data=external_data)
+    (place / "onnx").mkdir(parents=True, exist_ok=True)
+    _write_json(place / "tokenizer.json", tokenizer)
+    _write_json(place / "tokenizer_config.json", _tokenizer_config(bert=bert, max_tokens=whole["max_tokens"]))
+    _write_json(place / "config.json", _config(shape, kind))
     if kind in ("embedder", "m3"):
-        (folder / "1_Pooling").mkdir(exist_ok=True)
-        _write_json(folder / "1_Pooling" / "config.json", _pooling(hidden))
+        (place / "1_Pooling").mkdir(exist_ok=True)
+        _write_json(place / "1_Pooling" / "config.json", _pooling(shape.hidden))
     if kind == "embedder" and query_instruction is not None:
         prompts = {"query": query_instruction, "document": ""}
-        _write_json(folder / "config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": None})
+        _write_json(place / "config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": None})
     if kind == "m3":
-        _write_heads(folder, hidden, seed=seed)
-    graph = GraphBuilder(folder / "onnx" / "model.onnx", seed=seed, external_data=external_data)
+        _write_heads(place, shape.hidden, seed=seed)
+    graph = GraphBuilder(place / "onnx" / "model.onnx", seed=seed, external_data=external_data)
     graph.save(shape.inputs, _network(graph, shape, kind))
-    return folder
+    return place
 
 
-def _check(shape: NetworkShape, *, max_tokens: int, external_data: bool) -> None:
-    sizes = (shape.layers, shape.hidden, shape.heads, shape.intermediate, max_tokens)
-    if min(sizes) < 1:
-        raise InputValueError("layers, hidden, heads, intermediate and max_tokens must be at least 1")
+def _checked_folder(folder: object) -> str:
+    path = checks.folder("folder", folder)
+    if path is None or len(path) > _LONGEST_PATH:
+        raise InputTypeError(f"folder must be a path, got {shown(folder)}")
+    return path
+
+
+def _check(shape: NetworkShape, *, external_data: bool) -> None:
     if shape.hidden % shape.heads:
         raise InputValueError(f"hidden={shape.hidden} must be a multiple of heads={shape.heads}")
     if 4 * shape.parameters >= _PROTOBUF_LIMIT and not external_data:

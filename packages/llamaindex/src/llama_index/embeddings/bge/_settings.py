@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias
 
 from llama_index.core.bridge.pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -25,8 +25,22 @@ from bge_onnx.settings import (
     settings_of,
 )
 
+
 # A path is kept as a str, so that a dump is JSON.
-Location: TypeAlias = Annotated[str, BeforeValidator(lambda value: os.fspath(value) if value is not None else value)]
+def _location(value: object) -> object:
+    if isinstance(value, bytes | bytearray):
+        msg = "must be a str or a path, not bytes; decode it first"
+        raise ValueError(msg)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+Location: TypeAlias = Annotated[str, BeforeValidator(_location)]
+
+
+def checked(check: Callable[[str, Any], Any]) -> BeforeValidator:
+    """What gives a field of ours the core's check: pydantic alone takes True and "3" for whole numbers."""
+    return BeforeValidator(lambda value, info: check(info.field_name, value))
+
 
 # An index embeds so many nodes before its store asks for the sparse vectors of the first of them.
 REMEMBERED = 2048

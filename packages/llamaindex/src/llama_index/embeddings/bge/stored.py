@@ -11,7 +11,7 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores import SimpleVectorStore
 
 from bge_onnx.errors import InputValueError
-from bge_onnx.evaluation.stored import LIMIT, Stored
+from bge_onnx.evaluation.stored import LIMIT, Stored, check_limit
 
 
 def stored_vectors(index: VectorStoreIndex, *, limit: int = LIMIT) -> Stored:
@@ -28,6 +28,7 @@ def stored_vectors(index: VectorStoreIndex, *, limit: int = LIMIT) -> Stored:
         InputValueError: The store holds no node with a vector.
         NotImplementedError: The store cannot list its nodes.
     """
+    check_limit(limit)
     found = [(node.get_content(MetadataMode.EMBED), vector) for node, vector in islice(_nodes(index), limit)]
     if not found:
         msg = f"the {type(index.vector_store).__name__} returned no node with a vector; read them with its own client"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from llama_index.core.node_parser import MetadataAwareTextSplitter
@@ -12,10 +13,10 @@ from llama_index.core.node_parser.node_utils import build_nodes_from_splits
 from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
 
-from bge_onnx import TokenSplitter
+from bge_onnx import TokenSplitter, checks
 from bge_onnx.splitter import Window
 from bge_onnx.types import Precision
-from llama_index.embeddings.bge._settings import Location
+from llama_index.embeddings.bge._settings import Location, checked
 
 
 class BGENodeParser(MetadataAwareTextSplitter):
@@ -40,13 +41,13 @@ class BGENodeParser(MetadataAwareTextSplitter):
     model_config = ConfigDict(extra="forbid")
 
     model_name: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
-    chunk_size: int | None = Field(
+    chunk_size: Annotated[int | None, checked(partial(checks.whole, none="300, or what the model reads"))] = Field(
         default=None,
         frozen=True,
         description="The most tokens of a node and its metadata. None for 300, which leaves a reranker, too, room for "
         "a query.",
     )
-    chunk_overlap: int = Field(
+    chunk_overlap: Annotated[int, checked(partial(checks.whole, least=0))] = Field(
         default=0, frozen=True, description="The most tokens that two nodes share; at most half of `chunk_size`."
     )
     precision: Precision = Field(
@@ -59,6 +60,11 @@ class BGENodeParser(MetadataAwareTextSplitter):
     )
     sources: Sequence[str] | None = Field(
         default=None, frozen=True, description='Where weights come from, in order: "cache", "hub", "maven" or folders.'
+    )
+
+    token: Any = Field(default=None, frozen=True, exclude=True, repr=False, description="The hub's; None for HF_TOKEN.")
+    local_files_only: bool = Field(
+        default=False, frozen=True, description="True to open what is on this machine and ask nobody on the network."
     )
 
     _splitter: TokenSplitter = PrivateAttr()
@@ -75,6 +81,8 @@ class BGENodeParser(MetadataAwareTextSplitter):
                 precision=self.precision,
                 cache_dir=self.cache_dir,
                 sources=self.sources,
+                token=self.token,
+                local_files_only=self.local_files_only,
             )
 
     @model_validator(mode="before")

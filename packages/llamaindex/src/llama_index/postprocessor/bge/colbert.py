@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Annotated, Unpack
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx.errors import InputValueError
-from bge_onnx.late_interaction import COLBERT, M3Reranker
+from bge_onnx.late_interaction import COLBERT, M3Reranker, check_weights
 from bge_onnx.settings import DEFAULT_M3, EngineSettings, forward
+from llama_index.embeddings.bge._settings import checked
 from llama_index.postprocessor.bge.base import BGERerank, RerankSettings
 
 
@@ -35,7 +36,7 @@ class BGEColBERTRerank(BGERerank):
         >>> rerank = BGEColBERTRerank(weights=(0.4, 0.2, 0.4), top_n=3)  # doctest: +SKIP
     """
 
-    weights: list[float] = Field(
+    weights: Annotated[list[float], checked(lambda _, value: list(check_weights(value)))] = Field(
         default=list(COLBERT),
         frozen=True,
         description="Of the dense, lexical and ColBERT score; its authors recommend 0.4, 0.2, 0.4 for all three.",

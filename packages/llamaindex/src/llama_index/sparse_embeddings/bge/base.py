@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import ClassVar, TypeAlias, Unpack
+from typing import Annotated, ClassVar, TypeAlias, Unpack
 
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, SparseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
-from bge_onnx import LexicalWeights, M3Embedder
+from bge_onnx import LexicalWeights, M3Embedder, checks
 from bge_onnx.adapting import aconvert, blame_the_caller
 from bge_onnx.settings import DEFAULT_M3, M3Settings, forward
-from llama_index.embeddings.bge._settings import M3Model
+from llama_index.embeddings.bge._settings import M3Model, checked
 
 _SparseBatch: TypeAlias = tuple[list[list[int]], list[list[float]]]
 
@@ -52,7 +52,9 @@ class BGESparseEmbedding(M3Model, BaseSparseEmbedding):
 
     model_name: str = Field(default=DEFAULT_M3, frozen=True, description="Hub id, catalogue name or local folder.")
     # The core plans its own batches, the better the more texts it sees at once.
-    embed_batch_size: int = Field(default=256, description="Texts handed over at once.", gt=0, le=2048)
+    embed_batch_size: Annotated[int, checked(checks.whole)] = Field(
+        default=256, description="Texts handed over at once.", gt=0, le=2048
+    )
 
     _renamed: ClassVar[Mapping[str, str]] = {"model": "model_name"}
     _embedder: M3Embedder = PrivateAttr()

@@ -8,7 +8,7 @@ import numpy as np
 from haystack.document_stores.types import DocumentStore
 
 from bge_onnx.errors import InputValueError
-from bge_onnx.evaluation.stored import LIMIT, Stored
+from bge_onnx.evaluation.stored import LIMIT, Stored, check_limit
 from haystack_integrations.common.bge._inputs import document_texts
 
 
@@ -37,6 +37,7 @@ def stored_vectors(
     Raises:
         InputValueError: No document has both a content and an embedding.
     """
+    check_limit(limit)
     with_vectors = (document for document in store.filter_documents() if document.embedding and document.content)
     documents = list(islice(with_vectors, limit))
     if not documents:

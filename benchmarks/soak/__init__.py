@@ -1,0 +1,1 @@
+"""Long hostile days, as a program: `make soak`."""
