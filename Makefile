@@ -15,9 +15,12 @@ PROJECTS := packages/core packages/langchain packages/llamaindex packages/haysta
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
-.PHONY: packages tests examples benchmarks tools bin uv pip quiet help demo test test-scale test-stores \
-	test-openvino test-lowest lint format bench soak eval golden wheels develop lock clean release-check docs \
-	conf py generate docs-serve
+RUFF_PATHS := packages tests examples benchmarks tools docs/conf.py docs/_generate
+UV_PIP := $(LOWEST)/bin/uv pip --quiet
+ARGS ?=
+
+.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format docs docs-serve bench soak eval golden \
+	wheels develop lock clean release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
