@@ -111,6 +111,8 @@ def _links(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG00
             return text if path.relative_to(_DOCS).as_posix() in _AWAITED else link[0]
         elif path == _ROOT / "CHANGELOG.md":
             path = _DOCS / "changelog.md"
+        elif path.is_dir() or (path.is_file() and path.suffix == ".md" and not path.is_relative_to(_DOCS)):
+            return text  # what the site does not hold
         return f"[{text}]({os.path.relpath(path, here)}{anchor or ''})"
 
     source[0] = re.sub(r"\[([^\]\n]+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)", moved, source[0])

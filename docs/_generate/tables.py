@@ -57,9 +57,7 @@ def _spoken(spec: ModelSpec) -> str:
     return ", ".join(known) if 0 < len(known) < 4 else "many"
 
 
-def _model(
-    spec: ModelSpec, root: Path, plan: ModuleType, peaks: Mapping[tuple[str, str], float]
-) -> list[str]:
+def _model(spec: ModelSpec, root: Path, plan: ModuleType, peaks: Mapping[tuple[str, str], float]) -> list[str]:
     parameters = spec.parameters or 0
     embeds = spec.task == "embedding"
     scifact = TASKS["scifact"].published.get(spec.name)
