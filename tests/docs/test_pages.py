@@ -31,12 +31,12 @@ def test_the_table_of_models_names_every_model_with_its_facts() -> None:
     rows = {cells[0]: cells for line in MODELS.splitlines() if len(cells := _cells(line)) == 14}
     heads = rows.pop("model")
     for spec in list_models():
-        cells = dict(zip(heads, rows[spec.name.removeprefix("BAAI/")], strict=True))
-        assert cells["gives"] == ", ".join(spec.heads)
-        assert cells["dim"] == (str(spec.dimension) if spec.task == "embedding" else "-")
-        assert cells["tokens"] == str(spec.max_tokens)
-        assert cells["precisions"] == ", ".join(weights.precision for weights in spec.weights)
-        assert cells["licence"] == spec.license
+        facts = dict(zip(heads, rows[spec.name.removeprefix("BAAI/")], strict=True))
+        assert facts["gives"] == ", ".join(spec.heads)
+        assert facts["dim"] == (str(spec.dimension) if spec.task == "embedding" else "-")
+        assert facts["tokens"] == str(spec.max_tokens)
+        assert facts["precisions"] == ", ".join(weights.precision for weights in spec.weights)
+        assert facts["licence"] == spec.license
     assert len([name for name in rows if not name.startswith("---")]) == len(list_models())
 
 
