@@ -137,6 +137,7 @@ def _navigation(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: 
 
 # Pages that other branches bring: a link to one that is not here yet is left out.
 _AWAITED = {
+    "explanation/bf16.md",
     "explanation/int8.md",
     "explanation/speed.md",
     "guides/hybrid.md",
