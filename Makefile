@@ -59,6 +59,7 @@ format: $(VENV)/tools ## sort imports, apply safe fixes, format
 
 docs: $(DOCS)/wheels ## build the site into docs/_build/html, strictly and offline; check links, search and looks
 	$(DOCS)/bin/python docs/_generate --check
+	rm -rf docs/_build  # pages that are gone would stay
 	$(DOCS)/bin/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
 	env -u PYTHONPATH $(DOCS)/bin/pytest tests/site -q $(ARGS)
 
