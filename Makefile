@@ -95,7 +95,7 @@ lock: $(LOWEST)/uv ## resolve constraints.txt and constraints-docs.txt anew
 		--no-emit-find-links --no-annotate --no-header --output-file constraints-docs.txt >/dev/null
 
 clean: ## remove environments, wheels and caches
-	rm -rf .venv* dist docs/_build .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv* dist docs/_build docs/results docs/tutorials .bench .mypy_cache .ruff_cache .pytest_cache
 	find packages tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --- what the targets stand on -----------------------------------------------------------------------------------------
