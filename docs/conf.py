@@ -68,6 +68,7 @@ nitpick_ignore_regex = [("py:.*", ".*")]
 # --- HTML -------------------------------------------------------------------------------------------------------------
 
 html_theme = "furo"
+highlight_language = "none"
 html_title = "bge-onnx"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
