@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_tables_of_speed_are_those_of_the_stored_runs(path: str) -> None:
     for figure in re.findall(r"\d+\.?\d*", " ".join(cell for cells in rows for cell in cells[1:])):
         digits = len(figure.partition(".")[2])
         assert any(abs(round(value, digits) - float(figure)) < 10**-digits / 2 for value in measured), figure
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("packages/*/pyproject.toml")))
+def test_every_extra_is_named_where_packages_are_installed(path: Path) -> None:
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "start" / "install.md").read_text(encoding="utf-8")
+    rows = {cells[0]: cells[1] for line in page.splitlines() if (cells := _cells(line))}
+    named = set(re.findall(r"`([\w-]+)`", rows[f"`{project['name']}`"]))
+    assert named >= set(project["optional-dependencies"])
 
 
 def _cells(line: str) -> list[str]:
