@@ -13,7 +13,7 @@ from bge_onnx._catalogue.spec import Precision
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.device import Target
 from bge_onnx._runtime.memory import trim_heap
-from bge_onnx._runtime.session import first_line, save_optimised
+from bge_onnx._runtime.session import MAPPED_DATA, first_line, save_optimised
 from bge_onnx.errors import BGEError, UnsuitableModelError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ __all__ = ["DATA", "MODEL", "Answer", "NotNow", "Request", "fill"]
 
 Answer: TypeAlias = Literal["vector", "tokens", "m3", "logits"]
 
-MODEL, DATA = "model.onnx", "model.bin"
+MODEL, DATA = "model.onnx", MAPPED_DATA
 
 
 class NotNow(Exception):  # noqa: N818 - a finding, which its caller may live with

@@ -26,6 +26,9 @@ _INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 # Older versions of ONNX Runtime crash on a file that holds matrices in the kernels' own layout.
 PREPACKS = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 32)
 
+# The tensors of an optimised graph, beside it.
+MAPPED_DATA = "model.bin"
+
 _QUIET = 3  # errors only: a library does not write to its user's terminal
 
 
