@@ -84,7 +84,7 @@ class Engine:
         ids = feed["input_ids"]
         session = self._lone_session() if alone and len(ids) == 1 else self._bulk.get()
         self._count(alone=session in self._lone.made)
-        return session.run(feed, shrink=self.spec.device.is_cpu and ids.size > _LARGE_BATCH)
+        return session.run(feed, shrink=self.spec.device.target != "other" and ids.size > _LARGE_BATCH)
 
     def _count(self, *, alone: bool) -> None:
         """Keep the weights resident once, not once a session, while one of them is used for long.
