@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,8 @@ class OpenVinoSession:
         finally:
             self._requests.put(request)
             if shrink:
-                self._compiled.release_memory()
+                with suppress(RuntimeError):  # another batch runs; a later one gives the memory back
+                    self._compiled.release_memory()
 
 
 def _sizes(port: openvino.ConstOutput) -> list[int | None]:
