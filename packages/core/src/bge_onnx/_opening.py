@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from bge_onnx._cache.digest import combined, remembered_sha256
 from bge_onnx._cache.place import notes_place
-from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._cache.making import Answer
+from bge_onnx._cache.prepared import arithmetic, prepare_graph
 from bge_onnx._catalogue.json_file import flag, read_object
 from bge_onnx._catalogue.modules import dense_modules
 from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, Task

@@ -113,7 +113,7 @@ def _factor(peak: Array, weight: Array, *, alpha: float) -> Array:
 
 def _block_scales(rows: Array, block: int) -> Array:
     """A scale for each block of each row, flat."""
-    return np.abs(rows.reshape(-1, block)).max(axis=1).clip(_TINY) / np.float32(127)
+    return np.asarray(np.abs(rows.reshape(-1, block)).max(axis=1).clip(_TINY) / np.float32(127), np.float32)
 
 
 def _whole_numbers(table: Table, block: int) -> Iterator[npt.NDArray[np.int8]]:
