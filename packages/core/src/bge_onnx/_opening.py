@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bge_onnx._cache.digest import combined, remembered_sha256
-from bge_onnx._cache.place import notes_place
 from bge_onnx._cache.making import Answer
+from bge_onnx._cache.place import notes_place
 from bge_onnx._cache.prepared import arithmetic, prepare_graph
 from bge_onnx._catalogue.json_file import flag, read_object
 from bge_onnx._catalogue.modules import dense_modules
