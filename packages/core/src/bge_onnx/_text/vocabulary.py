@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bge_onnx._catalogue.json_file import read_object
 from bge_onnx._regular import open_regular
-from bge_onnx._text.sentencepiece import Piece, read_pieces
 from bge_onnx.errors import UnsuitableModelError
+
+if TYPE_CHECKING:
+    from bge_onnx._text.sentencepiece import Piece
 
 __all__ = ["BESIDE_VOCABULARY", "VOCABULARIES", "load_tokenizer"]
 
@@ -132,6 +134,8 @@ def _wordpiece(path: Path, settings: _Settings) -> Tokenizer:
 
 def _unigram(path: Path, settings: _Settings) -> Tokenizer:
     """XLM-R's: sentencepiece's ids moved up by one, with fairseq's special tokens in front and the mask behind."""
+    from bge_onnx._text.sentencepiece import read_pieces  # costs memory that models with a tokenizer.json need not pay
+
     settings.check_class(_XLMR_CLASSES)
     model = read_pieces(path)
     vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
