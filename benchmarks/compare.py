@@ -71,6 +71,7 @@ def _main(label: str, runs: Sequence[Run]) -> str:
     mixed = _in(runs, "embed", corpus="mixed")
     columns.append(("peak RSS, MB", _cell(mixed, lambda run: run["rss_peak"] / 1e6, digits=0)))
     columns.append(("of it anonymous, MB", _cell(mixed, lambda run: run["rss_anon"] / 1e6, digits=0)))
+    columns.append(("others took", _cell(mixed, lambda run: 100 * run.get("foreign", 0.0), digits=0)))
     exact = _in(runs, "accuracy")
     columns.append(("cosine to fp32, mean", _cell(exact, lambda run: run["cosine_mean"], digits=5)))
     columns.append(("at worst", _cell(exact, lambda run: run["cosine_min"], digits=5)))

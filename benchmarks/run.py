@@ -86,11 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _write(results, options)
 
 
-def report(results: dict[str, Any], output: Path, work: Path, *, plots: bool) -> None:
-    """Writes the table and the plots of some results."""
-    (output / "results.md").write_text(markdown(results), encoding="utf-8")
-    if not plots:
-        return
+def plot(output: Path, work: Path) -> None:
+    """Draws the plots of the stored results."""
     try:
         python = interpreter("plots", work)
     except PeerError as error:
@@ -101,8 +98,12 @@ def report(results: dict[str, Any], output: Path, work: Path, *, plots: bool) ->
 
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "results.md").write_text(markdown(results), encoding="utf-8")
+    for run in results["runs"]:
+        run.pop("results", None)  # vectors, which only the agreement in the table needed
     (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    report(results, options.output, options.work, plots=options.plots)
+    if options.plots:
+        plot(options.output, options.work)
     say(f"written: {options.output / 'results.md'}")
 
 
