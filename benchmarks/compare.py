@@ -71,7 +71,10 @@ def _main(label: str, runs: Sequence[Run]) -> str:
     mixed = _in(runs, "embed", corpus="mixed")
     columns.append(("peak RSS, MB", _cell(mixed, lambda run: run["rss_peak"] / 1e6, digits=0)))
     columns.append(("of it anonymous, MB", _cell(mixed, lambda run: run["rss_anon"] / 1e6, digits=0)))
-    columns.append(("others took", _cell(mixed, lambda run: 100 * run.get("foreign", 0.0), digits=0)))
+    columns.append(("CPU ms a mixed text", _cell(mixed, lambda run: 1000 * run["cpu_s"] / run["inputs"])))
+    columns.append(
+        ("% of the CPUs that others took", _cell(mixed, lambda run: 100 * run.get("foreign", 0.0), digits=0))
+    )
     exact = _in(runs, "accuracy")
     columns.append(("cosine to fp32, mean", _cell(exact, lambda run: run["cosine_mean"], digits=5)))
     columns.append(("at worst", _cell(exact, lambda run: run["cosine_min"], digits=5)))
@@ -85,7 +88,10 @@ def _main(label: str, runs: Sequence[Run]) -> str:
         for name, some in sizes.items()
         if some
     )
-    memory = "Memory is that of the mixed run; anonymous memory is what is left after it, without mapped files."
+    memory = (
+        "Memory is that of the mixed run; anonymous memory is what is left after it, without mapped files. CPU time tells "
+        "less of a disturbed run than the clock does."
+    )
     return f"## {label}\n\n{note}. {memory}\n\n{table(['', *(name for name, _ in columns)], rows)}"
 
 
