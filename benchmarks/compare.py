@@ -89,8 +89,8 @@ def _main(label: str, runs: Sequence[Run]) -> str:
         if some
     )
     memory = (
-        "Memory is that of the mixed run; anonymous memory is what is left after it, without mapped files. CPU time tells "
-        "less of a disturbed run than the clock does."
+        "Memory is that of the mixed run; anonymous memory is what is left after it, without mapped files. CPU time "
+        "suffers less from others than the clock does."
     )
     return f"## {label}\n\n{note}. {memory}\n\n{table(['', *(name for name, _ in columns)], rows)}"
 
