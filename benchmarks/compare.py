@@ -16,10 +16,11 @@ from statistics import median
 from typing import Any
 
 from _contenders import CONTENDERS
-from _report import rate, table
+from _report import by_contender, rate, table
 
 Run = dict[str, Any]
 _DASH = "–"
+_CALM = 0.05  # share of the CPUs that others may have had
 
 
 def main(folder: Path) -> None:
@@ -181,10 +182,13 @@ def _in(runs: Iterable[Run], section: str, *, corpus: str | None = None) -> list
 
 
 def _medians(runs: Iterable[Run], value: Callable[[Run], float]) -> dict[str, float]:
-    groups: dict[str, list[float]] = {}
-    for run in runs:
-        groups.setdefault(run["contender"], []).append(value(run))
-    return {key: median(group) for key, group in groups.items()}
+    """Medians of each contender's runs that others did not disturb; of the least disturbed one where there is none."""
+    medians = {}
+    for key, group in by_contender(runs).items():
+        calm = [run for run in group if run.get("foreign", 0.0) <= _CALM]
+        chosen = calm or [min(group, key=lambda run: run["foreign"])]
+        medians[key] = median(value(run) for run in chosen)
+    return medians
 
 
 def _cell(runs: Iterable[Run], value: Callable[[Run], float], *, digits: int | None = 1) -> Callable[[str], str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _FOREIGN = 0.04  # share of the CPUs that others may take without a measurement being repeated
-_PATIENCE = 15  # seconds for which it is repeated
+_PATIENCE = 8  # seconds for which it is repeated
 
 
 class Tries:
