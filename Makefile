@@ -6,6 +6,7 @@ VENV ?= .venv
 LOWEST ?= .venv-lowest
 SCALE ?= .venv-scale
 STORES ?= .venv-stores
+OPENVINO ?= .venv-openvino
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
@@ -16,7 +17,7 @@ RUFF_PATHS := packages tests examples benchmarks
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-scale test-stores test-lowest lint format bench eval golden wheels develop lock clean
+.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format bench eval golden wheels develop lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -37,6 +38,9 @@ test-scale: $(SCALE)/wheels ## Spark, Ray and other engines, in an environment o
 
 test-stores: $(STORES)/wheels ## clients of vector stores, in an environment of their own; a Qdrant server if QDRANT_URL names one
 	env -u PYTHONPATH $(STORES)/bin/pytest tests/stores $(ARGS)
+
+test-openvino: $(OPENVINO)/wheels ## bfloat16 in OpenVINO, in an environment of its own; skips where the processor has none
+	env -u PYTHONPATH $(OPENVINO)/bin/pytest tests/core/test_bfloat16.py $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -149,5 +153,16 @@ $(STORES)/deps: constraints.txt packages/core/pyproject.toml
 
 $(STORES)/wheels: $(STORES)/deps dist/.built
 	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
+		dist/bge_onnx-*.whl
+	@touch $@
+
+$(OPENVINO)/deps: constraints.txt packages/core/pyproject.toml
+	$(call make_venv,$(OPENVINO),hatchling)
+	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		-c constraints.txt './packages/core[openvino]' pytest pytest-asyncio
+	@touch $@
+
+$(OPENVINO)/wheels: $(OPENVINO)/deps dist/.built
+	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
 		dist/bge_onnx-*.whl
 	@touch $@

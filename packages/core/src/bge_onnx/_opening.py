@@ -15,7 +15,7 @@ from bge_onnx._cache.place import notes_place
 from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
 from bge_onnx._catalogue.json_file import flag, read_object
 from bge_onnx._catalogue.modules import dense_modules
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task
+from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, Task
 from bge_onnx._checkpoint.folder import CheckpointFiles
 from bge_onnx._checkpoint.located import read_located
 from bge_onnx._heads.dense import Dense, dense_weights, open_dense
@@ -137,9 +137,13 @@ def open_model(
     """
     spec = found.spec
     files, checkpoint = _read(found, settings)
-    device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
+    device = Device.of(
+        settings["providers"],  # type: ignore[arg-type]  # checked: a list
+        threads=settings["threads"],
+        precision=settings["precision"],
+    )
     limit = _limit(spec, settings["max_length"], default_length)
-    precision: Precision = "int8" if settings["precision"] == "int8" else files.precision
+    precision: Precision = settings["precision"] if settings["precision"] in MADE_HERE else files.precision
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
     graph = prepare_graph(
@@ -148,7 +152,7 @@ def open_model(
         answer=answer,
         precision=precision,
         cache_dir=_cache(settings),
-        on_cpu=device.is_cpu,
+        target=device.target,
     )
     files, dense = (
         _with_dense(files, checkpoint, notes_place(_cache(settings))) if spec.task == "embedding" else (files, ())

@@ -106,7 +106,8 @@ class EngineSettings(TypedDict, total=False):
         Precision,
         Setting(
             "fp32",
-            '"fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).',
+            '"fp32"; "int8" or "bf16", made here of the fp32 weights ("bf16" needs a processor that has it, and on x86 '
+            '`bge-onnx[openvino]`); "fp16" or "int8-dynamic", as published.',
             partial(checks.choice, allowed=get_args(Precision)),
         ),
     ]

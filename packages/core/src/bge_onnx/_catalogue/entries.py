@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from bge_onnx._catalogue.names import KnownModel
 from bge_onnx._catalogue.spec import (
+    MADE_HERE,
     FileRole,
     FileSpec,
     Head,
@@ -117,7 +118,7 @@ def _all_weights_problems(spec: ModelSpec) -> Iterator[str]:
 
 
 def _weights_problems(weights: WeightsSpec) -> Iterator[str]:
-    if weights.precision not in get_args(Precision) or weights.precision == "int8":
+    if weights.precision not in get_args(Precision) or weights.precision in MADE_HERE:
         yield f"weights has precision {weights.precision!r}; published files are 'fp32', 'fp16' or 'int8-dynamic'"
     repository: object = weights.repository
     revision: object = weights.revision

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +20,12 @@ from bge_onnx._cache.inventory import inventory
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import size
 from bge_onnx._repository.sources import chosen_sources
+from bge_onnx._runtime.bfloat16 import bfloat16_runtime
 from bge_onnx._runtime.cpu import available_cpus, instruction_sets
+from bge_onnx.errors import ProviderError
 
 # What ONNX Runtime's kernels make use of, the later ones for int8 above all.
-_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
+_FEATURES = tuple("avx2 avx512f avx512_vnni avx_vnni amx_int8 avx512_bf16 amx_bf16 asimd asimddp i8mm bf16".split())
 _PATIENCE = 5.0  # seconds
 _LITTLE = 2e9  # bytes; the largest model of the catalogue has 2.3 GB
 
@@ -48,7 +50,7 @@ class Finding:
 def examine(cache_dir: str | None) -> list[Finding]:
     """Everything, in the order in which a model needs it."""
     cache = options.cache_folder(cache_dir)
-    return [_python(), *_runtimes(), _providers(), _features(), _threads(), _cache(cache), *_sources()]
+    return [_python(), *_runtimes(), _providers(), _features(), _bfloat16(), _threads(), _cache(cache), *_sources()]
 
 
 def _python() -> Finding:
@@ -81,6 +83,15 @@ def _features() -> Finding:
     if platform.machine() in ("x86_64", "AMD64") and words and "avx2" not in held:
         return Finding("cpu", "note", "no AVX2", "expect a fraction of the speed that the README states")
     return Finding("cpu", "ok", ", ".join(held) or f"{platform.machine()}, features unknown")
+
+
+def _bfloat16() -> Finding:
+    try:
+        runtime = bfloat16_runtime()
+    except ProviderError as error:
+        return Finding("bf16", "note", str(error))
+    name = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[runtime]
+    return Finding("bf16", "ok", f"precision='bf16' runs in {name} {version(runtime)}")
 
 
 def _threads() -> Finding:

@@ -27,7 +27,7 @@ precision = click.option(
     type=click.Choice(get_args(Precision)),
     default="fp32",
     show_default=True,
-    help="int8 is made here from fp32, about twice as fast; fp16 and int8-dynamic as published.",
+    help="int8 and bf16 are made here from fp32, bf16 where the processor has it; fp16 and int8-dynamic as published.",
 )
 threads = click.option("--threads", type=int, help="CPUs to use; else all that this process may use.")
 

@@ -19,7 +19,7 @@ from bge_onnx._catalogue.json_file import read_object
 from bge_onnx._catalogue.names import KnownModel, decoder, hub_cache_id, own_name
 from bge_onnx._catalogue.registry import catalogue_entry, known_models, name_of, nearest, unknown
 from bge_onnx._catalogue.resolve import check_arguments, from_catalogue, place_of, settled
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task, WeightsSpec
+from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, Task, WeightsSpec
 from bge_onnx._checkpoint.architecture import Architecture
 from bge_onnx._repository.base import resolve_base
 from bge_onnx._repository.choice import HEADS, head_role
@@ -80,7 +80,7 @@ def locate(
     Args:
         model: A folder, a name of the catalogue, the id of any hub repository, or a `ModelSpec`.
         task: What the model is to be used for.
-        precision: "fp32", "fp16" or "int8-dynamic" as published; "int8" is made of "fp32".
+        precision: "fp32", "fp16" or "int8-dynamic" as published; "int8" and "bf16" are made of "fp32".
         file: The weights file to take where there are several; its content then says the precision.
         revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
         cache: The cache; None for the default one.
@@ -105,7 +105,7 @@ def locate(
     finder = _Finder(
         task=task,
         asked=precision,
-        precision="fp32" if precision == "int8" else precision,
+        precision="fp32" if precision in MADE_HERE else precision,
         file=file,
         cache=cache,
         search=Search(chosen_sources(sources), cache=cache, show_progress=progress),

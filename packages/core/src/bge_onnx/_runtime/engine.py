@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,25 @@ import numpy.typing as npt
 from bge_onnx._heads.vectors import Outputs
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.lazy import Lazy
+from bge_onnx._runtime.memory import unmap_pages
 from bge_onnx._runtime.scheduler import Scheduler
-from bge_onnx._runtime.session import PREPACKS, Session, SessionSpec
+from bge_onnx._runtime.session import MAPPED_DATA, PREPACKS, Session, SessionSpec
 from bge_onnx._runtime.shared import open_things, shared
 from bge_onnx.errors import BGEError
+
+if TYPE_CHECKING:
+    from bge_onnx._runtime.openvino import OpenVinoSession
+
+OpenGraph: TypeAlias = "Session | OpenVinoSession"
 
 _logger = logging.getLogger("bge_onnx")
 
 # A batch of more padded tokens than this is an exception on a CPU, whose memory is given back at once.
 _LARGE_BATCH = 2048
+
+# The lone text for which the session with all threads is opened. OpenVINO compiles it in a third of a second, and it
+# has weights of its own.
+_LONE_MAPPED, _LONE_COMPILED = 2, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +52,10 @@ class EngineSpec:
     device: Device
 
 
+# So many runs in a row on one session, and another one's pages are not needed for now.
+_STREAK = 4
+
+
 class Engine:
     """The sessions of one graph, and the scheduler that shares them.
 
@@ -51,9 +66,10 @@ class Engine:
     def __init__(self, spec: EngineSpec) -> None:
         """Open the graph; see `Session` for the errors."""
         self.spec = spec
-        self._bulk = Lazy(lambda: Session(spec.session, spec.device, threads=spec.device.session_threads))
-        self._lone = Lazy(lambda: Session(spec.session, spec.device, threads=spec.device.threads))
+        self._bulk = Lazy(lambda: _open(spec, callers=spec.device.callers))
+        self._lone = Lazy(lambda: _open(spec, callers=1))
         self._lone_texts = 0
+        self._was_alone, self._streak = False, 0
         session = self._bulk.get()
         self.providers = session.providers
         self.outputs = session.outputs
@@ -67,17 +83,37 @@ class Engine:
         """The outputs of one batch by name; `alone` if nothing else runs or waits at this moment."""
         ids = feed["input_ids"]
         session = self._lone_session() if alone and len(ids) == 1 else self._bulk.get()
-        return session.run(feed, shrink=self.spec.device.is_cpu and ids.size > _LARGE_BATCH)
+        self._count(alone=session in self._lone.made)
+        return session.run(feed, shrink=self.spec.device.target != "other" and ids.size > _LARGE_BATCH)
 
-    def _lone_session(self) -> Session:
+    def _count(self, *, alone: bool) -> None:
+        """Keep the weights resident once, not once a session, while one of them is used for long.
+
+        Threads may overtake each other here, which costs nothing but the saving.
+        """
+        if alone == self._was_alone:
+            self._streak += 1
+            return
+        if self._streak >= _STREAK:
+            self._unmap()
+        self._was_alone, self._streak = alone, 1
+
+    def _unmap(self) -> None:
+        if self.spec.session.optimised:
+            unmap_pages(self.spec.session.path.with_name(MAPPED_DATA).resolve())
+
+    def _lone_session(self) -> OpenGraph:
         """The session with all threads, for the lowest latency of a text that nothing competes with."""
         device = self.spec.device
-        if device.threads == device.session_threads or not (PREPACKS and self.spec.session.optimised):
+        mapped, compiled = PREPACKS and self.spec.session.optimised, device.runtime == "openvino"
+        if device.threads == device.session_threads or not (mapped or compiled):
             return self._bulk.get()  # another session would copy the weights
         self._lone_texts += 1
-        if self._lone_texts == 1:
-            return self._bulk.get()  # opening another session would cost more than it saves on the first text
+        if self._lone_texts < (_LONE_COMPILED if compiled else _LONE_MAPPED):
+            return self._bulk.get()  # opening another session would cost more than it saves on the first texts
         try:
+            if not self._lone.made:
+                self._unmap()  # opening one reads all weights
             return self._lone.get()
         except BGEError as error:  # its file may be gone, as after a cleaned cache; the open session still works
             _logger.warning("single texts run on one thread from now on: %s", error)
@@ -98,12 +134,22 @@ class Engine:
             self._bulk.forget()
 
 
+def _open(spec: EngineSpec, *, callers: int) -> OpenGraph:
+    """A session for so many batches at the same time; a single one has all threads."""
+    device = spec.device
+    if device.runtime == "openvino":
+        from bge_onnx._runtime.openvino import OpenVinoSession  # which few need
+
+        return OpenVinoSession(spec.session, device, streams=callers)
+    return Session(spec.session, device, threads=device.threads if callers == 1 else device.session_threads)
+
+
 def engine(spec: EngineSpec) -> Engine:
     """The open engine for these settings, opened now if nobody holds it."""
     return shared(spec, lambda: Engine(spec))
 
 
-def _abandon(session: Session) -> None:
+def _abandon(session: OpenGraph) -> None:
     """Never destroy a session, not even when the process ends: that would join threads that do not exist here."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 

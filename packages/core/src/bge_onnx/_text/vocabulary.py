@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from bge_onnx._text.sentencepiece import Piece, read_pieces
 from bge_onnx.errors import UnsuitableModelError
+
+if TYPE_CHECKING:
+    from bge_onnx._text.sentencepiece import Piece
 
 __all__ = ["BESIDE_VOCABULARY", "VOCABULARIES", "load_tokenizer"]
 
@@ -130,6 +132,8 @@ def _wordpiece(path: Path, settings: _Settings) -> Tokenizer:
 
 def _unigram(path: Path, settings: _Settings) -> Tokenizer:
     """XLM-R's: sentencepiece's ids moved up by one, with fairseq's special tokens in front and the mask behind."""
+    from bge_onnx._text.sentencepiece import read_pieces  # costs memory that models with a tokenizer.json need not pay
+
     settings.check_class(_XLMR_CLASSES)
     model = read_pieces(path)
     vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
