@@ -134,7 +134,7 @@ def _hub() -> Finding:
     if constants.HF_HUB_OFFLINE:
         return Finding("hub", "note", "switched off by HF_HUB_OFFLINE")
     if not endpoint.startswith(("http://", "https://")):
-        return Finding("hub", "problem", f"HF_ENDPOINT is no address: {endpoint!r}", "correct HF_ENDPOINT")
+        return Finding("hub", "problem", f"HF_ENDPOINT is not an address: {endpoint!r}", "correct HF_ENDPOINT")
     try:
         with urllib.request.urlopen(endpoint, timeout=_PATIENCE) as answer:  # noqa: S310  the scheme is checked above
             return Finding("hub", "ok", f"{endpoint} answers ({answer.status})")

@@ -60,7 +60,8 @@ class Maven:
             what = f"{self.artifact.artifact} {self.artifact.version}"
             raise SourceError(f"{what} is not a readable jar: {error}") from error
         except Exception as error:
-            if type(error).__name__ == "LZMAError":  # lzma is no part of every Python
+            damaged = isinstance(error, OSError) and error.errno is None  # what bz2 raises; a full disk has a number
+            if damaged or type(error).__name__ == "LZMAError":  # lzma is no part of every Python
                 raise SourceError(f"{self.artifact.artifact} is not a readable jar: {error}") from error
             raise
 

@@ -100,7 +100,7 @@ class TextTokenizer:
         except UnsuitableModelError:
             raise
         except BaseException as error:
-            msg = f"{path} is no readable {path.name} ({failure(error)}); replace it by the model's own"
+            msg = f"{path} is not a readable {path.name} ({failure(error)}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)

@@ -43,7 +43,7 @@ def read_jsonl(file: IO[bytes], name: str, *, column: str, id_column: str | None
         try:
             row = json.loads(raw.decode())
         except (ValueError, RecursionError) as error:
-            yield _bad(record, f"it is no JSON ({error})", _shown(raw))
+            yield _bad(record, f"it is not JSON ({error})", _shown(raw))
             continue
         try:
             yield _good(record, _string(row, column), None if id_column is None else _identifier(row, id_column))
@@ -76,7 +76,7 @@ def read_csv(
         except StopIteration:
             break
         except csv.Error as error:
-            yield _bad(record, f"it is no CSV ({error})", "")
+            yield _bad(record, f"it is not CSV ({error})", "")
             continue
         if len(row) == len(header):
             yield _good(record, row[text_place], None if id_place is None else row[id_place])
@@ -127,7 +127,7 @@ def _place(places: dict[str, int], column: str, name: str) -> int:
 
 def _value(row: object, column: str) -> object:
     if not isinstance(row, dict):
-        msg = f"it is no JSON object but {type(row).__name__}"
+        msg = f"it is not a JSON object but {type(row).__name__}"
         raise _UnusableError(msg)
     if column not in row:
         held = ", ".join(map(repr, list(row)[:_SHOWN])) or "nothing"

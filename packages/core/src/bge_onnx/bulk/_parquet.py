@@ -54,7 +54,7 @@ def _open(name: str) -> Foreign:
     try:
         return pq.ParquetFile(Path(name))
     except pa.ArrowInvalid as error:
-        msg = f"{name} is no readable Parquet file ({str(error).splitlines()[0]}); check it, or pass another format"
+        msg = f"{name} is not a readable Parquet file ({str(error).splitlines()[0]}); check it, or pass another format"
         raise InputValueError(msg) from error
 
 

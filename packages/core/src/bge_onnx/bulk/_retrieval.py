@@ -183,9 +183,9 @@ def _object(line: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise _bad(place, f"it is no JSON ({error})") from error
+        raise _bad(place, f"it is not JSON ({error})") from error
     if not isinstance(row, dict):
-        raise _bad(place, "it is no JSON object")
+        raise _bad(place, "it is not a JSON object")
     return row
 
 
