@@ -71,6 +71,7 @@ def check_index(
             model's.
         BGEError: The model cannot be opened; see `Embedder`.
     """
+    checks.model("model", model)
     checks.choice("role", role, allowed=get_args(Role))
     checks.whole("sample", sample)
     if others is not None:
