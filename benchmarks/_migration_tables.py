@@ -16,7 +16,7 @@ Results: TypeAlias = Mapping[str, Any]
 
 _FOLDER = Path("benchmarks", "results", "migration")
 _READMES = {
-    "none": Path("README.md"),
+    "none": Path("docs", "guides", "migration.md"),
     "langchain": Path("packages", "langchain", "README.md"),
     "llamaindex": Path("packages", "llamaindex", "README.md"),
     "haystack": Path("packages", "haystack", "README.md"),

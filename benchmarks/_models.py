@@ -19,11 +19,30 @@ from _texts import Corpus, Pool, made_up_words, words_of
 from bge_onnx._repository.locate import locate
 from bge_onnx.errors import WeightsError
 from bge_onnx.testing import write_tiny_model
+from bge_onnx.testing._folder import Kind
 
 _EMBEDDER = "BAAI/bge-small-en-v1.5"
-_RERANKER_VOCABULARY = 250_002
-_RERANKER_WORDS = 60_000
+_WORDS = 20_000
 _MAX_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The size of a published model, for random weights of it."""
+
+    kind: Kind
+    layers: int
+    hidden: int
+    vocabulary: int
+    max_tokens: int = _MAX_TOKENS
+
+
+SHAPES = {
+    "bge-large-en-v1.5": Shape(kind="embedder", layers=24, hidden=1024, vocabulary=30_522),
+    "bge-m3": Shape(kind="m3", layers=24, hidden=1024, vocabulary=250_002, max_tokens=8192),
+    "bge-reranker-base": Shape(kind="reranker", layers=12, hidden=768, vocabulary=250_002),
+    "bge-reranker-large": Shape(kind="reranker", layers=24, hidden=1024, vocabulary=250_002),
+}
 
 _BERT_TOKENIZER = {
     "tokenizer_class": "BertTokenizer",
@@ -54,7 +73,8 @@ class Model:
         """True token counts of the inputs, special tokens included, after truncation."""
         tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(_MAX_TOKENS)
+        settings = json.loads((self.folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        tokenizer.enable_truncation(settings["model_max_length"])
         return [len(encoding.ids) for encoding in tokenizer.encode_batch(list(corpus.inputs))]
 
     def operations(self, tokens: Sequence[int]) -> float:
@@ -90,14 +110,16 @@ def published(name: str, work: Path) -> Model:
     return _built(work / short, short, partial(_fetch_embedder, name))
 
 
-def reranker(given: Path | None, work: Path, pool: Pool) -> Model:
-    """The given folder, or random weights of bge-reranker-base's shape whose tokenizer knows the words of `pool`."""
-    if given is not None:
-        return _given(given, work)
-    label = "random weights of bge-reranker-base's shape"
-    words = words_of([*pool.queries, *pool.documents])[:_RERANKER_WORDS]
-    folder = work / _digest(words) / "random-reranker-base"
-    return _built(folder, label, lambda unfinished: _random_reranker(unfinished, words))
+def reranker(given: Path | None, work: Path, pool: Pool, *, shape: str = "bge-reranker-base") -> Model:
+    """The given folder, or random weights of that shape whose tokenizer knows the words of `pool`."""
+    return _given(given, work) if given is not None else shaped(shape, work, pool)
+
+
+def shaped(shape: str, work: Path, pool: Pool) -> Model:
+    """Random weights of one of `SHAPES`; words of `pool` are one token each, as most are in real text."""
+    words = words_of([*pool.queries, *pool.documents])[:_WORDS]
+    folder = work / _digest(words) / f"random-{shape}"
+    return _built(folder, f"random weights of {shape}'s shape", lambda unfinished: _random(unfinished, shape, words))
 
 
 def _given(source: Path, work: Path) -> Model:
@@ -145,15 +167,27 @@ def _random_embedder(folder: Path) -> None:
     write_tiny_model(folder, layers=12, hidden=384, heads=12, intermediate=1536, vocabulary=30_522)
 
 
-def _random_reranker(folder: Path, words: list[str]) -> None:
-    # A word is one token, as most are in real text; characters alone would fill the input with every passage.
-    sample = write_tiny_model(folder / "sample", kind="reranker", layers=1, hidden=4, heads=1, vocabulary=words)
-    known = json.loads((sample / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+def _random(folder: Path, name: str, words: list[str]) -> None:
+    shape = SHAPES[name]
+    # Characters alone would fill the input with every passage, so a word is one token.
+    sample = write_tiny_model(folder / "sample", kind=shape.kind, layers=1, hidden=4, heads=1, vocabulary=words)
+    vocabulary = json.loads((sample / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     shutil.rmtree(sample)
-    taken = {piece for piece, _ in known}
-    spare = (word for word in made_up_words(2 * _RERANKER_VOCABULARY) if f"\u2581{word}" not in taken)
-    filled = [*words, *itertools.islice(spare, _RERANKER_VOCABULARY - len(known))]
-    write_tiny_model(folder, kind="reranker", layers=12, hidden=768, heads=12, intermediate=3072, vocabulary=filled)
+    taken = {piece if isinstance(piece, str) else piece[0] for piece in vocabulary}
+    made_up = (word.lower() if shape.kind == "embedder" else word for word in made_up_words(2 * shape.vocabulary))
+    spare = (word for word in made_up if word not in taken and f"\u2581{word}" not in taken)
+    filled = [*words, *itertools.islice(spare, max(0, shape.vocabulary - len(vocabulary)))]
+    write_tiny_model(
+        folder,
+        kind=shape.kind,
+        layers=shape.layers,
+        hidden=shape.hidden,
+        heads=shape.hidden // 64,
+        intermediate=4 * shape.hidden,
+        vocabulary=filled,
+        max_tokens=shape.max_tokens,
+        external_data=shape.layers > 12,
+    )
 
 
 def complete(folder: Path) -> None:
@@ -179,7 +213,7 @@ def _write_modules(folder: Path, hidden: int) -> None:
     _write(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": _lower_case(folder)})
     pooling = {"word_embedding_dimension": hidden, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     _write(folder / "1_Pooling" / "config.json", pooling)
-    (folder / "2_Normalize").mkdir()
+    (folder / "2_Normalize").mkdir(exist_ok=True)
 
 
 def _lower_case(folder: Path) -> bool:

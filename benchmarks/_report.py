@@ -66,7 +66,7 @@ def _heading(results: dict[str, Any]) -> str:
             *(f"- model for {task}: {label}" for task, label in results["models"].items()),
             *(f"- {results['labels'][key]}: {versions}" for key, versions in _versions(results["runs"]).items()),
             "",
-            _table(["corpus", "inputs", "tokens, mean", "tokens, most", "source"], corpora),
+            table(["corpus", "inputs", "tokens, mean", "tokens, most", "source"], corpora),
         ]
     )
 
@@ -96,7 +96,7 @@ def _throughput(title: str, runs: Sequence[Run], results: dict[str, Any], unit: 
         )
     head = ["", f"{unit}/s", "tokens/s", "of sgemm", "CPU s", "peak RSS, GB", "bge-onnx fp32 is faster by"]
     note = f"{runs[0]['inputs']} inputs, {runs[0]['tokens'] / runs[0]['inputs']:.0f} tokens on average."
-    return f"## {title}\n\n{note}\n\n{_table(head, rows)}"
+    return f"## {title}\n\n{note}\n\n{table(head, rows)}"
 
 
 def _latency(runs: Sequence[Run], results: dict[str, Any]) -> str:
@@ -105,7 +105,7 @@ def _latency(runs: Sequence[Run], results: dict[str, Any]) -> str:
         cuts = [quantiles(run["latency_ms"], n=20) for run in group]
         rows.append([results["labels"][key], _spread([cut[9] for cut in cuts]), _spread([cut[18] for cut in cuts])])
     note = f"{runs[0]['inputs']} queries, {runs[0]['tokens'] / runs[0]['inputs']:.0f} tokens on average, one at a time."
-    return f"## Latency of a single query, ms\n\n{note}\n\n{_table(['', 'p50', 'p95'], rows)}"
+    return f"## Latency of a single query, ms\n\n{note}\n\n{table(['', 'p50', 'p95'], rows)}"
 
 
 def _cold(runs: Sequence[Run], results: dict[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _cold(runs: Sequence[Run], results: dict[str, Any]) -> str:
         for key, group in by_contender(runs).items()
     ]
     head = ["", "import", "load", "first vector", "together, from the start of the process"]
-    return f"## Cold start, s\n\nA fresh process each; files are in the page cache.\n\n{_table(head, rows)}"
+    return f"## Cold start, s\n\nA fresh process each; files are in the page cache.\n\n{table(head, rows)}"
 
 
 def _memory(runs: Sequence[Run], results: dict[str, Any]) -> str:
@@ -126,7 +126,7 @@ def _memory(runs: Sequence[Run], results: dict[str, Any]) -> str:
         rows.append([results["labels"][key], _gb(first["rss_imported"]), _gb(first["rss_loaded"]), *peaks])
     sizes = dict.fromkeys(run["inputs"] for run in runs)
     head = ["", "library imported", "model loaded", *(f"peak, {count} texts" for count in sizes)]
-    return f"## Resident memory, mixed texts, GB\n\n{_table(head, rows)}"
+    return f"## Resident memory, mixed texts, GB\n\n{table(head, rows)}"
 
 
 def _growth(runs: Sequence[Run], results: dict[str, Any]) -> str:
@@ -151,7 +151,7 @@ def _growth(runs: Sequence[Run], results: dict[str, Any]) -> str:
         if chosen:
             columns = list(dict.fromkeys(run[field] for run in chosen))
             rows = [[results["labels"][key], *map(show, group)] for key, group in by_contender(chosen).items()]
-            lines.append(f"## {title}\n\n{_table(['', *map(str, columns)], rows)}")
+            lines.append(f"## {title}\n\n{table(['', *map(str, columns)], rows)}")
     return "\n\n".join(lines)
 
 
@@ -168,7 +168,7 @@ def _agreement(runs: Sequence[Run], results: dict[str, Any]) -> str:
             rows.append([task, results["labels"][key], f"{max(abs(a - b) for a, b in pairs):.1e}"])
     head = ["", "", "largest absolute difference"]
     note = "Components of vectors, or logits, of four inputs."
-    return f"## Agreement with the published graph\n\n{note}\n\n{_table(head, rows)}"
+    return f"## Agreement with the published graph\n\n{note}\n\n{table(head, rows)}"
 
 
 def _failure(entry: dict[str, str], results: dict[str, Any]) -> str:
@@ -186,6 +186,7 @@ def _gb(size: float) -> str:
     return f"{size / 1e9:.2f}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table in Markdown; all columns but the first are aligned to the right."""
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -19,6 +19,8 @@ _MIXED_MU, _MIXED_SIGMA = 4.3, 0.85
 _MIXED_LIMITS = (4, 360)
 _UNIFORM_WORDS = (165, 260)  # about 220 to 400 tokens of an abstract
 _SHORT_WORDS = (4, 40)
+_LONGEST = 8192
+_CALIBRATION = 128
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
@@ -106,9 +108,21 @@ def equal_length(pool: Pool, words: int, total: int) -> Corpus:
     return Corpus(name=f"{words} words", inputs=texts, source=pool.source)
 
 
-def pairs(pool: Pool, count: int) -> Corpus:
+def filling(pool: Pool, count: int) -> Corpus:
+    """Texts of 8192 words, which fill or overfill the longest input of every BGE model."""
+    stream = _endless_words(pool.documents, random.Random(9))
+    texts = [" ".join(next(stream) for _ in range(_LONGEST)) for _ in range(count)]
+    return Corpus(name="long", inputs=texts, source=pool.source)
+
+
+def calibration(pool: Pool) -> Corpus:
+    """Texts of the same kind as `mixed`, and none of them the same, for those who calibrate."""
+    return Corpus(name="calibration", inputs=mixed(pool, _CALIBRATION, seed=10).inputs, source=pool.source)
+
+
+def pairs(pool: Pool, count: int, *, seed: int = 5) -> Corpus:
     """One query with `count` passages of mixed length."""
-    passages = mixed(pool, count, seed=5).inputs
+    passages = mixed(pool, count, seed=seed).inputs
     return Corpus(name="pairs", inputs=[(pool.queries[0], str(text)) for text in passages], source=pool.source)
 
 

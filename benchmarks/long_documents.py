@@ -1,6 +1,6 @@
 """What becomes of long documents: cut, averaged over windows, or split, measured as nDCG@10 of a search.
 
-`python benchmarks/long_documents.py [--model BAAI/bge-small-en-v1.5] [--join 10] [--sets scifact xquad]`
+`python benchmarks/long_documents.py [--model BAAI/bge-small-en-v1.5] [--join 10] [--sets scifact xquad] [--ways cut]`
 
 Documents are abstracts of SciFact, ten joined to one in the order of the file, and XQuAD's English articles, whose
 paragraphs are joined. A document answers a query if one of its parts does.
@@ -22,9 +22,11 @@ import numpy.typing as npt
 
 from bge_onnx import Embedder
 from bge_onnx.splitter import WINDOW_TOKENS
+from bge_onnx.types import Precision, Truncate
 
 _SHARED = Path(os.environ.get("BGE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 _CUT = 10
+_WAYS = ("cut", "mean", "apart", "split")
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,10 @@ def ndcg(scores: npt.NDArray[np.float32], relevant: Sequence[Mapping[int, int]])
     return float(np.mean(values))
 
 
-def measure(model: str, data: Collection) -> Iterator[Row]:
-    queries = Embedder(model).embed_queries(data.queries)
+def measure(
+    model: str, data: Collection, *, ways: Sequence[str] = _WAYS, precision: Precision = "fp32"
+) -> Iterator[Row]:
+    queries = Embedder(model, precision=precision).embed_queries(data.queries)
 
     def timed(way: str, scored: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> Row:
         start = time.perf_counter()
@@ -99,14 +103,21 @@ def measure(model: str, data: Collection) -> Iterator[Row]:
         return queries @ embedder.embed_documents(data.documents).T, len(data.documents)
 
     def apart(max_tokens: int | None) -> tuple[npt.NDArray[np.float32], int]:
-        parts = Embedder(model).embed_windows(data.documents, max_tokens=max_tokens)
+        parts = Embedder(model, precision=precision).embed_windows(data.documents, max_tokens=max_tokens)
         scores = np.stack([(queries @ document.vectors.T).max(axis=1) for document in parts], axis=1)
         return scores, sum(len(document.windows) for document in parts)
 
-    yield timed('truncate="silent": the first 512 tokens', lambda: whole(Embedder(model, truncate="silent")))
-    yield timed('truncate="window": the mean of windows', lambda: whole(Embedder(model, truncate="window")))
-    yield timed("windows apart, the best counts", lambda: apart(None))
-    yield timed(f"split into {WINDOW_TOKENS} tokens, the best counts", lambda: apart(WINDOW_TOKENS))
+    def read(truncate: Truncate) -> tuple[npt.NDArray[np.float32], int]:
+        return whole(Embedder(model, precision=precision, truncate=truncate))
+
+    every: Mapping[str, tuple[str, Callable[[], tuple[npt.NDArray[np.float32], int]]]] = {
+        "cut": ('truncate="silent": the first 512 tokens', lambda: read("silent")),
+        "mean": ('truncate="window": the mean of windows', lambda: read("window")),
+        "apart": ("windows apart, the best counts", lambda: apart(None)),
+        "split": (f"split into {WINDOW_TOKENS} tokens, the best counts", lambda: apart(WINDOW_TOKENS)),
+    }
+    for name in ways:
+        yield timed(*every[name])
 
 
 def main() -> None:
@@ -115,6 +126,8 @@ def main() -> None:
     parser.add_argument("--model", default="BAAI/bge-small-en-v1.5", help="name or folder")
     parser.add_argument("--join", type=int, default=10, help="SciFact abstracts a document")
     parser.add_argument("--sets", nargs="+", default=["scifact", "xquad"], choices=("scifact", "xquad"))
+    parser.add_argument("--ways", nargs="+", default=list(_WAYS), choices=_WAYS)
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "int8"))
     options = parser.parse_args()
     for name in options.sets:
         data = scifact(options.join) if name == "scifact" else xquad()
@@ -124,7 +137,7 @@ def main() -> None:
             f"{lengths.max()}), {len(data.queries)} queries"
         )
         print("| way | nDCG@10 | vectors | seconds |\n|---|---|---|---|")
-        for row in measure(options.model, data):
+        for row in measure(options.model, data, ways=options.ways, precision=options.precision):
             print(f"| {row.way} | {row.ndcg:.4f} | {row.vectors} | {row.seconds:.0f} |", flush=True)
 
 

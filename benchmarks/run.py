@@ -9,6 +9,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,11 +18,11 @@ from typing import Any
 
 from _bench import Bench, say
 from _contenders import CONTENDERS, YARDSTICK, Contender
-from _jobs import FULL, NORMAL, QUICK, SECTIONS, Size, plan
+from _jobs import FULL, NORMAL, QUICK, SECTIONS, USUAL, Size, plan
 from _machine import describe, sgemm_rate
-from _models import Model, embedder, reranker
+from _models import SHAPES, Model, embedder, reranker, shaped
 from _report import markdown
-from _texts import ROOT, load_pool, pairs, queries
+from _texts import ROOT, calibration, load_pool, pairs, queries
 from peers import PeerError, interpreter
 
 _HERE = Path(__file__).parent
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "machine": machine,
         "size": asdict(size),
         "labels": {item.key: item.label for item in CONTENDERS},
+        "settings": {item.key: item.settings for item in CONTENDERS},
         "models": {},
         "sgemm": [],
         "corpora": [],
@@ -53,13 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "runs": [],
         "failures": [],
     }
-    bench = Bench(options.work, models, results)
+    calibrated = {"embed": calibration(pool), "rerank": pairs(pool, 64, seed=11)}
+    bench = Bench(options.work, models, results, calibrated)
     if set(sections) - {"rerank"}:
-        models["embed"] = embedder(options.embedder, folder)
+        shape = options.shape
+        models["embed"] = shaped(shape, folder, pool) if shape else embedder(options.embedder, folder)
         embedding = _taking_part(chosen, set(sections) - {"rerank"})
         ready["embed"] = bench.admit(embedding, "embed", queries(pool, 8))
     if "rerank" in sections:
-        models["rerank"] = reranker(options.reranker, folder, pool)
+        models["rerank"] = reranker(options.reranker, folder, pool, shape=options.reranker_shape)
         ready["rerank"] = bench.admit(_taking_part(chosen, {"rerank"}), "rerank", pairs(pool, size.pairs))
     results["models"] = {task: model.label for task, model in models.items()}
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
@@ -70,7 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             [section], ready["rerank" if section == "rerank" else "embed"], pool, size, cpus=machine["cpus"]
         )
     ]
+    end = time.monotonic() + 60 * options.minutes
     for number, job in enumerate(jobs, 1):
+        if time.monotonic() > end:
+            results["command"] += f"; stopped before job {number} of {len(jobs)}"
+            break
         say(f"{number}/{len(jobs)} {job.section}: {job.contender.label}, {job.corpus.name} {len(job.corpus.inputs)}")
         bench.run(job)
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
@@ -78,9 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _write(results, options)
 
 
-def report(results: dict[str, Any], output: Path, work: Path) -> None:
+def report(results: dict[str, Any], output: Path, work: Path, *, plots: bool) -> None:
     """Writes the table and the plots of some results."""
     (output / "results.md").write_text(markdown(results), encoding="utf-8")
+    if not plots:
+        return
     try:
         python = interpreter("plots", work)
     except PeerError as error:
@@ -92,7 +102,7 @@ def report(results: dict[str, Any], output: Path, work: Path) -> None:
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    report(results, options.output, options.work)
+    report(results, options.output, options.work, plots=options.plots)
     say(f"written: {options.output / 'results.md'}")
 
 
@@ -103,6 +113,9 @@ def _taking_part(contenders: Iterable[Contender], sections: set[str]) -> list[Co
 
 def _size(options: argparse.Namespace) -> Size:
     size = QUICK if options.quick else FULL if options.full else NORMAL
+    if options.size is not None:
+        count = options.size
+        size = replace(size, mixed=count, uniform=count // 2, short=2 * count, pairs=count // 2, queries=count)
     return size if options.repetitions is None else replace(size, repetitions=options.repetitions)
 
 
@@ -111,13 +124,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--quick", action="store_true", help="a few minutes: small corpora, one repetition")
     amount.add_argument("--full", action="store_true", help="hours: five repetitions, corpora up to 50,000 texts")
-    parser.add_argument("--only", type=_listed(SECTIONS), default=SECTIONS, help=f"sections of {','.join(SECTIONS)}")
+    parser.add_argument("--only", type=_listed(SECTIONS), default=USUAL, help=f"sections of {','.join(SECTIONS)}")
     keys = tuple(item.key for item in CONTENDERS)
     parser.add_argument("--contenders", type=_listed(keys), default=keys, help=f"some of {','.join(keys)}")
     parser.add_argument("--texts", type=Path, help="texts of your own: one a line, or JSON Lines with a text field")
     parser.add_argument("--embedder", type=Path, help="folder of a BGE embedding model, instead of bge-small-en-v1.5")
     parser.add_argument("--reranker", type=Path, help="folder of a BGE reranker, instead of random weights")
+    embedders = [name for name, shape in SHAPES.items() if shape.kind != "reranker"]
+    parser.add_argument("--shape", choices=embedders, help="random weights of that shape instead")
+    rerankers = [name for name, shape in SHAPES.items() if shape.kind == "reranker"]
+    parser.add_argument("--reranker-shape", choices=rerankers, default=rerankers[0], help="of its random weights")
+    parser.add_argument("--size", type=int, help="mixed texts of a corpus; uniform ones half as many, short ones twice")
+    parser.add_argument("--no-plots", dest="plots", action="store_false", help="tables only")
     parser.add_argument("--repetitions", type=int, help="runs of each contender on each corpus")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no measurement starts later")
     parser.add_argument("--output", type=Path, default=_HERE / "results", help="where the results go")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where environments and models go (16 GB)")
     return parser.parse_args(arguments)

@@ -1,11 +1,12 @@
 """Rows a second of one and two workers of Spark and Ray beside the plain core, memory a worker, and where time goes.
 
     .venv-scale/bin/python benchmarks/scale.py                      # what `make test-scale` has installed
-    .venv-scale/bin/python benchmarks/scale.py --rows 2000 --only core,ray
-    .venv-scale/bin/python benchmarks/scale.py --peer FOLDER        # also sentence-transformers, in the same Spark UDF
+    .venv-scale/bin/python benchmarks/scale.py --rows 256 --only core,ray --precision int8
+    .venv-scale/bin/python benchmarks/scale.py --peer .bench/scale-peer/bin/python
 
-`--peer` needs sentence-transformers and torch in the same environment, and a folder that it can open. Every contender
-is a fresh process. Engines start before the clock, and one small job warms each worker.
+`--peer` names an interpreter that has Spark and sentence-transformers (`requirements/scale-peer.txt` says how it is
+made) and adds the same Spark job with sentence-transformers in it. Every measurement is a fresh process. Engines start
+before the clock, and one small job warms each worker. `--output` writes the page of `results/`.
 """
 
 from __future__ import annotations
@@ -17,18 +18,30 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from _machine import describe, sgemm_rate
+from _models import published
 from _scale_workers import Noted
 from _texts import load_pool, mixed
 
 Frame: TypeAlias = Any  # of Spark or Ray
 
-ROWS = 512
+_HERE = Path(__file__).resolve().parent
+
+_HERE = Path(__file__).resolve().parent
+
+ROWS = 1024
 BATCH = 128
 CONTENDERS = ("core", "spark", "ray")
+LABELS = {"core": "the core alone", "spark": "Spark", "ray": "Ray", "peer": "Spark, sentence-transformers"}
+SHAPES = ((1, 1), (2, 1), (1, 2))  # workers, CPUs of each
+HEADER = ("", "workers", "CPUs of each", "rows/s", "in the model", "first rows", "between", "at the end", "peak", "own")
+_PEER_WORK = Path(".bench/models").absolute()
 
 
 def main() -> None:
@@ -36,88 +49,150 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS, help="rows of mixed length, about 155 tokens each")
     parser.add_argument("--model", default="BAAI/bge-small-en-v1.5")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "int8"))
-    parser.add_argument("--only", default=",".join(CONTENDERS))
-    parser.add_argument("--peer", help="folder of a model for sentence-transformers")
+    parser.add_argument("--only", default=",".join(CONTENDERS), help="which of core, spark and ray, with commas")
+    parser.add_argument("--peer", metavar="PYTHON", help="interpreter with Spark and sentence-transformers")
+    parser.add_argument("--output", type=Path, help="also write the page here")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        contender, workers = arguments.one.split(":")
-        sys.stdout.write(json.dumps(measure(contender, int(workers), arguments)))
+        contender, workers, cpus = arguments.one.split(":")
+        sys.stdout.write(json.dumps(measure(contender, int(workers), int(cpus), arguments)))
         return
-    names = [*arguments.only.split(","), *(["peer"] if arguments.peer else [])]
-    print(f"{arguments.model}, {arguments.precision}, {arguments.rows} rows, load {os.getloadavg()[0]:.1f} before")
-    print("| contender | workers | rows/s | in the core | outside it | peak memory a worker | open |")
-    print("|---|---|---|---|---|---|---|")
+    page = "\n".join(_said(arguments))
+    if arguments.output is not None:
+        arguments.output.write_text(page + "\n", encoding="utf-8")
+
+
+def _said(arguments: argparse.Namespace) -> Iterator[str]:
+    for line in _lines(arguments):
+        print(line, flush=True)
+        yield line
+
+
+def _lines(arguments: argparse.Namespace) -> Iterator[str]:
+    machine, threads = describe(), os.cpu_count() or 1
+    before = sgemm_rate(threads)
+    names = [*filter(None, arguments.only.split(",")), *(["peer"] if arguments.peer else [])]
+    yield f"| {' | '.join(HEADER)} |"
+    yield f"|{'---|' * len(HEADER)}"
     for name in names:
-        for workers in (1, 2):
-            command = [sys.executable, __file__, *sys.argv[1:], "--one", f"{name}:{workers}"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        for workers, cpus in SHAPES:
+            python = arguments.peer if name == "peer" else sys.executable
+            done = subprocess.run(
+                [python, __file__, *sys.argv[1:], "--one", f"{name}:{workers}:{cpus}"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if done.returncode:
-                print(f"| {name} | {workers} | failed: {done.stderr.strip().splitlines()[-1][:80]} | | | | |")
+                last = (done.stderr.strip().splitlines() or ["no word"])[-1][:80]
+                yield f"| {LABELS[name]} | {workers} | {cpus} | failed: {last} |{' |' * 6}"
                 continue
-            print(row(name, workers, json.loads(done.stdout.splitlines()[-1])), flush=True)
-    print(f"load {os.getloadavg()[0]:.1f} after")
+            yield _row(name, workers, cpus, Measured(**json.loads(done.stdout.splitlines()[-1])))
+    yield ""
+    yield (
+        f"{arguments.rows} rows of {arguments.model}, {arguments.precision}; {machine['cpu']} "
+        f"({', '.join(machine['flags'])}), {machine['cpus']} CPUs; load before {machine['load']:.1f}; sgemm before "
+        f"and after {before / 1e9:.0f} and {sgemm_rate(threads) / 1e9:.0f} GFLOP/s"
+    )
 
 
-def row(name: str, workers: int, result: dict[str, Any]) -> str:
+@dataclass(frozen=True)
+class Measured:
+    """One contender at one shape. Seconds and bytes; shares are means over the workers.
+
+    Attributes:
+        rows: Rows embedded.
+        seconds: From the start of the job to its end.
+        model: Share of that time in which a worker computed, Arrow to vectors and back included.
+        first: Share until a worker got its first rows.
+        between: Share between two batches: reading, sending rows and vectors to and fro, scheduling.
+        last: Share after a worker's last batch: waiting for the slowest one, and the engine's own end.
+        peak: The largest resident memory of a worker.
+        own: What is a worker's alone of that, at its end; the rest is shared with other workers of the machine.
+    """
+
+    rows: int
+    seconds: float
+    model: float
+    first: float
+    between: float
+    last: float
+    peak: int
+    own: int
+
+
+def _row(name: str, workers: int, cpus: int, result: Measured) -> str:
     cells = [
-        name,
+        LABELS[name],
         str(workers),
-        f"{result['rows'] / result['seconds']:.1f}",
-        f"{result['core']:.0%}",
-        f"{1 - result['core']:.0%}",
-        f"{result['peak'] / 1e6:.0f} MB",
-        f"{result['open']:.2f} s",
+        str(cpus),
+        f"{result.rows / result.seconds:.1f}",
+        *(f"{share:.1%}" for share in (result.model, result.first, result.between, result.last)),
+        f"{result.peak / 1e6:.0f} MB",
+        f"{result.own / 1e6:.0f} MB",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def measure(contender: str, workers: int, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(contender: str, workers: int, cpus: int, arguments: argparse.Namespace) -> dict[str, Any]:
     rows = [str(text) for text in mixed(load_pool(None), arguments.rows).inputs]
+    run: Callable[[Noted, list[str], int, int], tuple[float, float]]
     run = {"core": core, "spark": spark, "ray": ray, "peer": spark}[contender]
     with tempfile.TemporaryDirectory() as notes:
-        model = arguments.peer if contender == "peer" else arguments.model
-        noted = Noted(notes, str(model), arguments.precision, peer=contender == "peer")
-        seconds = run(noted, rows, workers)
+        model = str(published(arguments.model, _PEER_WORK).folder) if contender == "peer" else arguments.model
+        noted = Noted(notes, model, arguments.precision, peer=contender == "peer")
+        began, ended = run(noted, rows, workers, cpus)
         every = [json.loads(path.read_text()) for path in Path(notes).iterdir()]
-    busy = sum(note["embed"] for note in every if note["rows"] > 1) / workers
+    return _summary(len(rows), began, ended, every)
+
+
+def _summary(rows: int, began: float, ended: float, every: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    timed = [note for note in every if note["began"] >= began]
+    seconds = ended - began
+    assert sum(note["rows"] for note in timed) == rows, "rows were lost, or embedded twice"
+    by_worker: dict[int, list[dict[str, Any]]] = {}
+    for note in sorted(timed, key=lambda note: float(note["began"])):
+        by_worker.setdefault(note["pid"], []).append(note)
+    count = len(by_worker)
+    model = sum(note["ended"] - note["began"] for note in timed) / count
+    first = sum(notes[0]["began"] - began for notes in by_worker.values()) / count
+    last = sum(ended - notes[-1]["ended"] for notes in by_worker.values()) / count
     return {
-        "rows": len(rows),
+        "rows": rows,
         "seconds": seconds,
-        "core": min(1.0, busy / seconds),
-        "peak": max(note["peak"] for note in every),
-        "open": max(note["open"] for note in every),
+        "model": model / seconds,
+        "first": first / seconds,
+        "between": (seconds - model - first - last) / seconds,
+        "last": last / seconds,
+        "peak": max(note["peak"] for note in timed),
+        "own": max(notes[-1]["own"] for notes in by_worker.values()),
     }
 
 
-def core(noted: Noted, rows: list[str], workers: int) -> float:
-    """The core alone, with one thread a worker."""
-    from bge_onnx.bulk import EmbedBatches
-
-    embed = EmbedBatches(noted.model, precision=noted.precision, threads=workers, truncate="silent")
-    noted._made = embed
-    noted({"text": [rows[0]]})
-    began = time.perf_counter()
-    noted({"text": rows})
-    # The note tells the time of the one process; spread it over its threads, as of so many workers.
-    seconds = time.perf_counter() - began
-    for path in Path(noted.notes).iterdir():
-        note = json.loads(path.read_text())
-        path.write_text(json.dumps({**note, "rows": len(rows), "embed": note["embed"] * workers}))
-    return seconds
+def core(noted: Noted, rows: list[str], workers: int, cpus: int) -> tuple[float, float]:
+    """The core alone, in this process, with as many threads as the engines get CPUs, over the same batches."""
+    noted.threads = workers * cpus
+    noted({"text": rows[:1]})
+    began = time.time()
+    for start in range(0, len(rows), BATCH):
+        noted({"text": rows[start : start + BATCH]})
+    return began, time.time()
 
 
-def spark(noted: Noted, rows: list[str], workers: int) -> float:
+def spark(noted: Noted, rows: list[str], workers: int, cpus: int) -> tuple[float, float]:
     from pyspark.sql import SparkSession
 
-    here = str(Path(__file__).parent)
-    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(_HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "localhost", "PYTHONPATH": path}
     os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_WORKER_DIR": noted.notes + "-workers"}
     session = (
-        SparkSession.builder.master(f"local-cluster[{workers},1,1024]")
+        SparkSession.builder.master(f"local-cluster[{workers},{cpus},1024]")
         .config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "localhost")
+        .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.executor.memory", "512m")
+        .config("spark.task.cpus", str(cpus))
         .config("spark.executorEnv.PYTHONPATH", path)
         .config("spark.scheduler.minRegisteredResourcesRatio", "1.0")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH))
@@ -131,40 +206,41 @@ def spark(noted: Noted, rows: list[str], workers: int) -> float:
         return frame.mapInArrow(noted.over, schema)
 
     job(rows[:workers], workers).collect()
-    wanted = job(rows, 4 * workers)
-    began = time.perf_counter()
+    wanted = job(rows, max(workers, len(rows) // BATCH))
+    began = time.time()
     wanted.write.format("noop").mode("overwrite").save()
-    seconds = time.perf_counter() - began
+    ended = time.time()
     session.stop()
-    return seconds
+    return began, ended
 
 
-def ray(noted: Noted, rows: list[str], workers: int) -> float:
+def ray(noted: Noted, rows: list[str], workers: int, cpus: int) -> tuple[float, float]:
     import ray as engine
     import ray.data
 
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    engine.init(num_cpus=workers, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(_HERE), os.environ.get("PYTHONPATH", "")])
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_V2_ENABLED": "0"}
+    engine.init(num_cpus=workers * cpus, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
 
     def job(texts: list[str], blocks: int) -> Frame:
-        dataset = ray.data.from_items([{"text": text} for text in texts], override_num_blocks=blocks)
+        dataset = ray.data.from_items([{"text": text} for text in texts], override_num_blocks=blocks).materialize()
         return dataset.map_batches(
             Noted,
             fn_constructor_args=(noted.notes, noted.model, noted.precision),
             batch_format="pyarrow",
             batch_size=BATCH,
-            num_cpus=1,
+            num_cpus=cpus,
             concurrency=workers,
         )
 
-    job(rows[:workers], workers).materialize()
+    job(rows[:workers], workers).materialize()  # its actors are gone with it: this fills caches, and nothing else
     wanted = job(rows, max(workers, len(rows) // BATCH))
-    began = time.perf_counter()
+    began = time.time()
     wanted.materialize()
-    seconds = time.perf_counter() - began
+    ended = time.time()
     engine.shutdown()
-    return seconds
+    return began, ended
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from bge_onnx import Embedder
 from bge_onnx._catalogue import registry as _catalog
 from bge_onnx.errors import WeightsError
 from bge_onnx.testing import write_tiny_model
+from tests.watched_runs import before_each_run
 
 # Haystack reads this when it is first imported.
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
@@ -82,3 +84,12 @@ def _real(name: str) -> str:
     except WeightsError as error:
         pytest.skip(f"no source delivers {name}: {error}")
     return name
+
+
+@pytest.fixture
+def rows_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the number of texts of every batch that a model runs."""
+    gc.collect()  # closes what earlier tests left open, and with it what bge-m3 remembers
+    counts: list[int] = []
+    before_each_run(monkeypatch, counts.append)
+    return counts

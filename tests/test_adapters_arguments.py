@@ -58,8 +58,6 @@ def test_the_readmes_table_says_what_the_classes_say(framework: str, there: str,
     if here.startswith("*leave it out"):
         assert not named
         assert any("leave it out" in answer or "arguments of their own here" in answer for answer in answers)
-    elif "HF_TOKEN" in here:
-        assert all("HF_TOKEN" in answer for answer in answers)
     else:
         assert named
         assert named <= set(re.findall(r"`(\w+)[`=]", here))
@@ -93,7 +91,7 @@ def kind(request: pytest.FixtureRequest) -> Any:
         ("encode_kwargs", "arguments of their own here"),
         ("trust_remote_code", "leave it out"),
         ("backend", "leave it out"),
-        ("token", "HF_TOKEN"),
+        ("use_auth_token", "it is called 'token' here"),
     ],
 )
 def test_every_class_names_an_argument_of_others_as_it_is_called_here(kind: Any, name: str, message: str) -> None:
@@ -112,6 +110,8 @@ def test_every_class_names_an_argument_of_others_as_it_is_called_here(kind: Any,
         ("sources", "hub", InputTypeError),
         ("cache_dir", 3, InputTypeError),
         ("show_progress", "yes", InputValueError),
+        ("token", 3, InputTypeError),
+        ("local_files_only", 1, InputValueError),
     ],
 )
 def test_every_constructor_refuses_what_cannot_work_with_the_cores_error(

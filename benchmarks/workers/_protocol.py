@@ -5,26 +5,32 @@ Only the standard library is imported here, so that the import time of a library
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import inspect
 import json
 import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 Task: TypeAlias = Literal["embed", "rerank"]
-Mode: TypeAlias = Literal["cold", "throughput", "latency"]
+Mode: TypeAlias = Literal["cold", "throughput", "latency", "accuracy", "callers"]
 Inputs: TypeAlias = Sequence[Any]  # texts, or [query, passage] pairs
 Results: TypeAlias = Any  # an array or list, (n, dim) of vectors or (n,) of raw logits; most libraries ship no types
 Engine: TypeAlias = Callable[[Inputs], Results]
+Ask: TypeAlias = Callable[[str], Any] | Callable[[str], Awaitable[Any]]  # one query; from threads, or in a loop
 
 _KEPT = 4  # results sent back, to compare contenders
+_ALONE = 32  # inputs that are computed once more alone, to compare with their result among others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +40,17 @@ class Request:
     Attributes:
         task: What the model does.
         mode: "cold" stops after the first result, "throughput" times one call with all inputs,
-            "latency" one call for each.
+            "latency" one call for each; "accuracy" sends all results back and how much a result depends on the others
+            of its batch; "callers" times queries of many callers at once.
         model: Folder of the model.
         inputs: JSON file with a list of texts or of pairs.
         warmup: How many inputs, spread over the list, are computed before the clock starts.
         threads: CPU threads, or None for the library's own choice.
         spawned: `time.time()` just before this process was started.
         options: Arguments of the contender, such as a batch size.
+        callers: How many ask at once, one measurement each; for "callers" only.
+        calibration: JSON file of inputs like those measured, none of them the same, for those who calibrate.
+        vectors: Where "accuracy" leaves all results, as a NumPy file.
     """
 
     task: Task
@@ -51,20 +61,41 @@ class Request:
     threads: int | None
     spawned: float
     options: dict[str, Any]
+    callers: tuple[int, ...] = ()
+    calibration: str = ""
+    vectors: str = ""
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input of the model."""
+        config = json.loads((Path(self.model) / "tokenizer_config.json").read_text(encoding="utf-8"))
+        return int(config["model_max_length"])
 
 
-def serve(library: str, open_engine: Callable[[ModuleType, Request], Engine]) -> None:
+def serve(
+    library: str,
+    open_engine: Callable[[ModuleType, Request], Engine],
+    open_ask: Callable[[ModuleType, Request], Ask] | None = None,
+) -> None:
     """Answers the request on stdin.
 
     Args:
         library: Module that is imported, and the time it takes measured.
         open_engine: Loads the model with that library.
+        open_ask: The same for callers of one query each: a function that many threads call, or a coroutine function
+            that many tasks of one loop call. None asks the engine from threads.
     """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not mix with the answer
     request = Request(**json.load(sys.stdin))
     inputs = json.loads(Path(request.inputs).read_text(encoding="utf-8"))
-    json.dump(_measure(library, open_engine, request, inputs), answers)
+    if request.mode == "callers":
+        module = importlib.import_module(library)
+        ask = open_ask(module, request) if open_ask else _asking(open_engine(module, request))
+        answer = {"queries_per_s": _callers(ask, inputs, request.callers), "versions": versions(*_REPORTED)}
+    else:
+        answer = _measure(library, open_engine, request, inputs)
+    json.dump(answer, answers)
     answers.close()
     # Some peers hang or complain while the interpreter shuts down; everything there is to say has been said.
     os._exit(0)
@@ -107,8 +138,9 @@ def _measure(
         if request.warmup:  # some peers cannot take an empty list
             step = max(1, len(inputs) // request.warmup)
             engine(inputs[::step][: request.warmup])
-        answer |= _throughput(engine, inputs) if request.mode == "throughput" else _latency(engine, inputs)
-    return {**answer, "rss_peak": _status("VmHWM")}
+        modes = {"throughput": _throughput, "latency": _latency, "accuracy": partial(_accuracy, path=request.vectors)}
+        answer |= modes[request.mode](engine, inputs)
+    return {**answer, "rss_peak": _status("VmHWM"), "rss_anon": _status("RssAnon")}
 
 
 def _throughput(engine: Engine, inputs: Inputs) -> dict[str, Any]:
@@ -129,13 +161,66 @@ def _latency(engine: Engine, inputs: Inputs) -> dict[str, Any]:
     return {"latency_ms": times}
 
 
+def _accuracy(engine: Engine, inputs: Inputs, *, path: str) -> dict[str, Any]:
+    """Saves all results; for some, how far the one among others is from the one alone: 1 - cosine, and components."""
+    numpy = importlib.import_module("numpy")
+    together = numpy.asarray(_kept(engine(inputs)), dtype=numpy.float32)
+    numpy.save(path, together)
+    step = max(1, len(inputs) // _ALONE)
+    alone = numpy.asarray([_kept(engine([single]))[0] for single in inputs[::step]], dtype=numpy.float64)
+    among = together[::step].astype(numpy.float64)
+    cosine = (alone * among).sum(1) / numpy.linalg.norm(alone, axis=1) / numpy.linalg.norm(among, axis=1)
+    return {"alone_cosine": float(1 - cosine.min()), "alone_component": float(abs(alone - among).max())}
+
+
+def _asking(engine: Engine) -> Ask:
+    return lambda query: engine([query])
+
+
+def _callers(ask: Ask, queries: Sequence[str], callers: Sequence[int]) -> dict[str, list[float]]:
+    """Queries a second of so many callers that each ask one after the other, twice each."""
+    if inspect.iscoroutinefunction(ask):
+        return asyncio.run(_of_tasks(ask, queries, callers))
+    for query in queries[:16]:
+        ask(query)
+    return {str(count): [_of_threads(ask, _asked(queries, count), count) for _ in range(2)] for count in callers}
+
+
+def _of_threads(ask: Ask, asked: Sequence[str], callers: int) -> float:
+    with ThreadPoolExecutor(callers) as pool:
+        start = time.perf_counter()
+        list(pool.map(lambda first: [ask(query) for query in asked[first::callers]], range(callers)))
+        return len(asked) / (time.perf_counter() - start)
+
+
+async def _of_tasks(ask: Any, queries: Sequence[str], callers: Sequence[int]) -> dict[str, list[float]]:  # noqa: ANN401
+    async def one(mine: Sequence[str]) -> None:
+        for query in mine:
+            await ask(query)
+
+    await one(queries[:16])
+    rates: dict[str, list[float]] = {}
+    for count in callers:
+        asked = _asked(queries, count)
+        for _ in range(2):
+            start = time.perf_counter()
+            await asyncio.gather(*(one(asked[first::count]) for first in range(count)))
+            rates.setdefault(str(count), []).append(len(asked) / (time.perf_counter() - start))
+    return rates
+
+
+def _asked(queries: Sequence[str], callers: int) -> list[str]:
+    """Four queries a caller, and at least so many that a measurement takes most of a second."""
+    return [queries[number % len(queries)] for number in range(max(4 * callers, 128))]
+
+
 def _kept(results: Results) -> list[list[float]]:
     rows = [row.tolist() if hasattr(row, "tolist") else row for row in results]
     return [[float(value) for value in (row if isinstance(row, list) else [row])] for row in rows]
 
 
 def _status(field: str) -> int:
-    """Bytes of `VmRSS` (now) or `VmHWM` (peak) of this process.
+    """Bytes of `VmRSS` (now), `VmHWM` (peak) or `RssAnon` (now, without mapped files) of this process.
 
     `ru_maxrss` is only the fallback: on Linux it starts with what the parent process held at the fork.
     """
@@ -152,6 +237,10 @@ _REPORTED = (
     "fastembed",
     "sentence-transformers",
     "FlagEmbedding",
+    "openvino",
+    "nncf",
+    "ctranslate2",
+    "infinity_emb",
     "torch",
     "transformers",
     "optimum-onnx",

@@ -1,19 +1,18 @@
-"""bge-onnx: `Embedder` and `Reranker` with their defaults; option `precision`."""
+"""bge-onnx: `Embedder` and `Reranker` with their defaults; options `precision`, and `asynchronous` for callers."""
 
 from __future__ import annotations
 
 from types import ModuleType
 from typing import Any
 
-from _protocol import Engine, Inputs, Request, Results, serve
+from _protocol import Ask, Engine, Inputs, Request, Results, serve
 
 
 def open_engine(bge_onnx: ModuleType, request: Request) -> Engine:
-    settings: dict[str, Any] = {"threads": request.threads, **request.options}
     if request.task == "rerank":
-        reranker = bge_onnx.Reranker(request.model, **settings)
+        reranker = bge_onnx.Reranker(request.model, **_settings(request))
         return lambda pairs: reranker.score([tuple(pair) for pair in pairs])
-    embedder = bge_onnx.Embedder(request.model, **settings)
+    embedder = bge_onnx.open_embedder(request.model, **_settings(request))
 
     def embed(texts: Inputs) -> Results:
         return embedder.embed_documents(texts)
@@ -21,5 +20,15 @@ def open_engine(bge_onnx: ModuleType, request: Request) -> Engine:
     return embed
 
 
+def open_ask(bge_onnx: ModuleType, request: Request) -> Ask:
+    # Without the instruction, so that everybody computes the same tokens.
+    embedder = bge_onnx.Embedder(request.model, query_instruction="", **_settings(request))
+    return embedder.aembed_query if request.options.get("asynchronous") else embedder.embed_query
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    return {"threads": request.threads, **{k: v for k, v in request.options.items() if k != "asynchronous"}}
+
+
 if __name__ == "__main__":
-    serve("bge_onnx", open_engine)
+    serve("bge_onnx", open_engine, open_ask)

@@ -1,4 +1,4 @@
-"""FastEmbed with a model from a local folder; option `batch_size` (256 and 64 are its defaults)."""
+"""FastEmbed with a model from a local folder; options `batch_size` (its defaults: 256, 64), `sort`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,18 @@ def _embedder(request: Request) -> Engine:
     def embed(texts: Inputs) -> Results:
         return list(model.embed(texts, batch_size=batch))
 
-    return embed
+    return _sorted(embed) if request.options.get("sort") else embed
+
+
+def _sorted(run: Engine) -> Engine:
+    """The same for inputs in the order of their length, which FastEmbed leaves to its callers."""
+
+    def run_sorted(inputs: Inputs) -> Results:
+        order = sorted(range(len(inputs)), key=lambda place: -len("".join(inputs[place])))
+        found = dict(zip(order, run([inputs[place] for place in order]), strict=True))
+        return [found[place] for place in range(len(inputs))]
+
+    return run_sorted
 
 
 def _reranker(request: Request) -> Engine:
@@ -44,7 +55,7 @@ def _reranker(request: Request) -> Engine:
     def score(pairs: Inputs) -> Results:
         return list(model.rerank_pairs([tuple(pair) for pair in pairs], batch_size=batch))
 
-    return score
+    return _sorted(score) if request.options.get("sort") else score
 
 
 if __name__ == "__main__":

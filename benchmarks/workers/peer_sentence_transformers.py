@@ -1,4 +1,7 @@
-"""sentence-transformers: `SentenceTransformer` and `CrossEncoder` with their defaults; option `backend`."""
+"""sentence-transformers: `SentenceTransformer` and `CrossEncoder` with their defaults.
+
+Options: `backend`, `batch_size`, `dtype`.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,22 @@ def open_engine(library: ModuleType, request: Request) -> Engine:
         torch.set_num_threads(request.threads)
     backend = request.options.get("backend", "torch")
     settings: dict[str, Any] = {"device": "cpu", "backend": backend, "model_kwargs": _model_arguments(backend, request)}
+    batch = {name: value for name, value in request.options.items() if name == "batch_size"}
     if request.task == "rerank":
         ranker = library.CrossEncoder(request.model, **settings)
         # Raw logits, as the others return them, instead of the sigmoid.
-        return lambda pairs: ranker.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+        return lambda pairs: ranker.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False, **batch)
     model = library.SentenceTransformer(request.model, **settings)
 
     def embed(texts: Inputs) -> Results:
-        return model.encode(texts, show_progress_bar=False)
+        return model.encode(texts, show_progress_bar=False, **batch)
 
     return embed
 
 
 def _model_arguments(backend: str, request: Request) -> dict[str, Any]:
     if backend == "torch":
-        return {}
+        return {"dtype": request.options["dtype"]} if "dtype" in request.options else {}
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     if request.threads is not None:

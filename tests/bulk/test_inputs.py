@@ -134,7 +134,7 @@ BAD = [
     ("a.jsonl", b'{"text": "a"}\n{"text": 3}\n', "line 2: 'text' must be a string, got 3"),
     ("a.jsonl", b'\n{"text": "a"}\n{"body": "b"}\n', "line 3: it has no 'text', only 'body'"),
     ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2: it is not JSON"),
-    ("a.jsonl", b'{"text": "a"}\n["b"]\n', "line 2: it is not a JSON object but list"),
+    ("a.jsonl", b'{"text": "a"}\n["b"]\n', "line 2: it is not a JSON object but an array"),
     ("a.jsonl", b'{"text": "a"}\n' + b"[" * 100_000 + b"\n", "line 2: it is not JSON"),
     ("a.jsonl", b'{"text": "a"}\n{"text": "\\ud800"}\n', "line 2: it is not valid UTF-8"),
     ("a.txt", b"a\n\xff\xfe\n", "line 2: it is not valid UTF-8"),
@@ -200,7 +200,7 @@ def test_text_too_long_is_a_bad_row_where_cutting_is_refused(tiny_embedder: Path
         ({"part_rows": 0}, "part_rows must be a whole number"),
         ({"inputs": "a.txt", "id_column": "id"}, "has no column 'id'"),
         ({"inputs": "a.csv", "column": "body"}, "has no column 'body'; it has 'text', 'n'"),
-        ({"inputs": "a.parquet"}, "no readable Parquet file"),
+        ({"inputs": "a.parquet"}, "not a readable Parquet file"),
         ({"inputs": "numbers.parquet"}, "must hold strings, it holds int64"),
         ({"inputs": "torn.txt.gz"}, "damaged gzip file"),
         ({"format": "xml"}, "format must be one of"),
@@ -230,3 +230,13 @@ def test_sparse_vectors_do_not_go_into_an_array(tiny_m3: Path, tmp_path: Path) -
     write_jsonl(tmp_path / "a.jsonl", ["a"])
     with pytest.raises(InputValueError, match=r"write Parquet: out\.parquet"):
         embed(tiny_m3, tmp_path / "a.jsonl", tmp_path / "out.npy", sparse=True)
+
+
+def test_a_folder_is_read_again_without_what_a_run_wrote_into_it(tiny_embedder: Path, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    (tmp_path / "b.jsonl").write_text("no JSON\n")
+    (tmp_path / "my.ids.txt").write_text("a text that no run wrote\n")
+    for out in ("v.npy", "v.parquet"):
+        first = embed(tiny_embedder, tmp_path, tmp_path / out, on_error="skip")
+        assert (first.rows, first.skipped) == (len(TEXTS) + 1, 1)
+        assert embed(tiny_embedder, tmp_path, tmp_path / out, on_error="skip").complete_before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 from bge_onnx import Embedder, M3Embedder
 from bge_onnx.bulk import EmbedProgress, ResumeError, embed_files
+from bge_onnx.errors import InputValueError
 from tests.bulk.corpus import sentences, write_jsonl
 
 TEXTS = sentences(250)
@@ -126,3 +129,40 @@ def test_progress_counts_rows_and_share(tiny_embedder: Path, tmp_path: Path) -> 
 def test_cut_texts_are_counted(tiny_embedder: Path, tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "a.jsonl", ["panda " * 600, "short", "bamboo " * 600])
     assert embed_files(tiny_embedder, source, tmp_path / "out.npy").truncated == 2
+
+
+def test_texts_that_are_read_in_parts_are_whole_and_not_counted_as_cut(tiny_embedder: Path, tmp_path: Path) -> None:
+    texts = [f"{'panda ' * 600} and at the very end bamboo", "short"]
+    source = write_jsonl(tmp_path / "a.jsonl", texts)
+    summary = embed_files(tiny_embedder, source, tmp_path / "out.npy", truncate="window")
+    assert (summary.rows, summary.truncated) == (2, 0)
+    found = np.load(tmp_path / "out.npy")
+    with Embedder(tiny_embedder, truncate="window") as embedder:
+        assert np.array_equal(found, embedder.embed_documents(texts))
+    with Embedder(tiny_embedder, truncate="silent") as embedder:
+        assert not np.array_equal(found, embedder.embed_documents(texts))
+
+
+def test_a_folder_takes_its_parts_over_and_does_not_copy_them(
+    tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    whole = tmp_path / "linked"
+    embed_files(tiny_embedder, source, whole, part_rows=100)
+    linked = [path.read_bytes() for path in sorted(whole.glob("*.parquet"))]
+    assert all(path.stat().st_nlink == 1 for path in whole.iterdir())  # the parts are gone
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    embed_files(tiny_embedder, source, tmp_path / "copied", part_rows=100)
+    assert [path.read_bytes() for path in sorted((tmp_path / "copied").glob("*.parquet"))] == linked
+
+
+@pytest.mark.parametrize("out", ["out.txt", "out.jsonl", "out.csv"])
+def test_a_name_that_means_no_output_is_refused(out: str, tiny_embedder: Path, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", TEXTS[:2])
+    with pytest.raises(InputValueError, match=r"out must end in \.parquet or \.npy, or be a folder"):
+        embed_files(tiny_embedder, source, tmp_path / out)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]

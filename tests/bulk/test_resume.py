@@ -10,9 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bge_onnx.bulk import BadRowError, ResumeError, embed_files
+from bge_onnx.bulk import BadRowError, EmbedProgress, ResumeError, embed_files
 from tests.bulk.corpus import contents, sentences, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +83,58 @@ def stopped(model: Path, tmp_path: Path) -> tuple[Path, Path]:
     with pytest.raises(BadRowError):
         embed_files(model, source, tmp_path / "out.npy", part_rows=40)
     return source, tmp_path / "out.npy"
+
+
+def test_a_run_that_stopped_at_a_bad_row_goes_on_if_told_to_skip_it(tiny_embedder: Path, tmp_path: Path) -> None:
+    source, out = stopped(tiny_embedder, tmp_path)
+    summary = embed_files(tiny_embedder, source, out, part_rows=40, on_error="skip")
+    assert (summary.rows, summary.skipped, summary.resumed) == (90, 1, 80)
+    embed_files(tiny_embedder, source, tmp_path / "whole.npy", part_rows=40, on_error="skip")
+    assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_what_an_earlier_run_skipped_is_not_passed_over_by_one_that_would_stop(
+    tiny_embedder: Path, tmp_path: Path
+) -> None:
+    good = write_jsonl(tmp_path / "good.jsonl", sentences(90)).read_text()
+    source, out = tmp_path / "a.jsonl", tmp_path / "out.npy"
+    source.write_text("{broken\n" + good)
+    embed_files(tiny_embedder, source, out, part_rows=40, on_error="skip")
+    with pytest.raises(ResumeError, match="1 bad rows, which an earlier run skipped; pass on_error='skip'"):
+        embed_files(tiny_embedder, source, out, part_rows=40)
+    assert embed_files(tiny_embedder, source, out, part_rows=40, on_error="skip").complete_before
+    other = tmp_path / "other.npy"
+
+    def stop(progress: EmbedProgress) -> None:
+        if progress.rows > 39:  # the first part, which has skipped the bad row, counts by now
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_files(tiny_embedder, source, other, part_rows=40, on_error="skip", progress=stop)
+    with pytest.raises(ResumeError, match="made without 1 bad rows"):
+        embed_files(tiny_embedder, source, other, part_rows=40)
+
+
+@pytest.mark.parametrize("wrong", [{"column": "body"}, {"id_column": "nosuch"}])
+def test_a_run_that_made_nothing_leaves_nothing_and_claims_nothing(
+    wrong: dict[str, str], tiny_embedder: Path, tmp_path: Path
+) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(3))
+    with pytest.raises(BadRowError):
+        embed_files(tiny_embedder, source, tmp_path / "out.npy", **wrong)  # type: ignore[arg-type]
+    assert set(contents(tmp_path)) == {"a.jsonl"}
+    assert embed_files(tiny_embedder, source, tmp_path / "out.npy").rows == 3
+
+
+def test_what_was_killed_before_its_first_part_does_not_bind_the_next_run(tiny_embedder: Path, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(3))
+    parts = tmp_path / "out.npy.parts"
+    parts.mkdir()
+    (parts / "manifest.json").write_text('{"model": "another"}')
+    (parts / "part-000000.npy").write_bytes(b"half")
+    embed_files(tiny_embedder, source, tmp_path / "out.npy")
+    assert set(contents(tmp_path)) == {"a.jsonl", "out.npy", "out.ids.txt", "out.npy.manifest.json"}
+    assert np.load(tmp_path / "out.npy").shape == (3, 32)
 
 
 def test_another_input_is_noticed_before_it_is_mixed_in(tiny_embedder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -67,8 +70,11 @@ def test_a_program_leaves_with_the_exit_code_and_without_a_traceback(program: st
             "pass --format jsonl, or which of text, jsonl, csv, tsv, parquet it is",
         ),
         (["embed", "a.jsonl", "--out", "o.npy", "--model", "bge-smal-en-v1.5"], 1, "bge-small-en-v1.5"),
-        (["embed", "a.jsonl", "--out", "o.npy", "--part-rows", "0"], 1, "part_rows must be a whole number"),
-        (["pull", "nosuch"], 1, "no model named 'nosuch'"),
+        (["embed", "a.jsonl", "--out", "o.npy", "--part-rows", "0"], 2, "'--part-rows': 0 is not in the range"),
+        (["pull", "nosuch"], 1, "pass a name that bge-onnx models shows, a hub id 'owner/name', or a local folder"),
+        (["embed", "a.jsonl", "--out", "o.npy", "--threads", "-1"], 2, "'--threads': -1 is not in the range"),
+        (["rerank", "--candidates", "a.jsonl", "--out", "o", "--top-k", "0"], 2, "'--top-k': 0 is not in the range"),
+        (["bench", "--seconds", "0"], 2, "'--seconds': 0.0 is not in the range"),
         (["rerank", "--candidates", "a.jsonl"], 2, "Missing option '--out'"),
     ],
 )
@@ -88,6 +94,38 @@ def test_a_bad_row_is_named_in_the_words_of_the_command_line(bge: Run, tiny_embe
     done = bge("embed", "a.jsonl", "--out", "o.npy", "--model", tiny_embedder, code=1)
     expected = "a.jsonl, line 2: it has no 'text', only 'body'; mend it, or skip such rows with --on-error skip"
     assert done.stderr == f"error: {expected}\n"
+
+
+def test_what_cannot_be_resumed_is_said_in_the_words_of_the_command_line(
+    bge: Run, tiny_embedder: Path, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    command = ["embed", "a.jsonl", "--out", "o.npy", "--model", tiny_embedder]
+    bge(*command)
+    done = bge(*command, "--role", "query", code=1)
+    assert done.stderr.endswith("name another output, or replace it with --overwrite\n")
+    sparse = bge("embed", "a.jsonl", "--out", "p.parquet", "--model", tiny_embedder, "--sparse", code=1)
+    assert sparse.stderr.endswith("gives dense vectors only; leave out --sparse\n")
+
+
+def test_a_full_disk_is_said_and_the_same_command_goes_on(
+    bge: Run, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    command = ["embed", "a.jsonl", "--out", "o.npy", "--model", tiny_embedder, "--part-rows", "5", "--json"]
+    real, left = os.fsync, [12]  # the parts' manifest, and some files of the first parts
+
+    def fsync(handle: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        done = bge(*command, code=1)
+    assert done.stderr.startswith("error: No space left on device; make room and run the same command again")
+    assert json.loads(bge(*command).stdout)["resumed"] in (5, 10, 15)
 
 
 def test_embed_from_a_pipe(bge: Run, tiny_embedder: Path, tmp_path: Path) -> None:
@@ -135,6 +173,16 @@ def test_doctor_finds_packages_that_overwrite_each_other(
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in sick
 
 
+def test_doctor_names_the_folders_that_deliver_models(
+    bge: Run, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.setenv("BGE_SOURCES", str(tmp_path / "models"))
+    assert "holds no model; fill it with: bge-onnx pull MODEL --to FOLDER" in bge("doctor").stdout
+    shutil.copytree(tiny_embedder, tmp_path / "models" / "tiny")
+    assert f"{tmp_path / 'models'}: tiny" in bge("doctor").stdout
+
+
 def test_cache_is_shown_and_cleaned(bge: Run, tiny_embedder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with Embedder(tiny_embedder, cache_dir=cache):
@@ -143,7 +191,8 @@ def test_cache_is_shown_and_cleaned(bge: Run, tiny_embedder: Path, tmp_path: Pat
     shown = json.loads(bge("cache", "--cache-dir", cache, "--json").stdout)
     assert sorted(entry["kind"] for entry in shown["entries"]) == ["leftover", "prepared"]
     assert shown["bytes"] > 0
-    assert "prepared" in bge("cache", "--cache-dir", cache).stdout
+    table = bge("cache", "--cache-dir", cache).stdout
+    assert f"prepared  {tiny_embedder}" in table
     bge("cache", "--cache-dir", cache, "clean", "--prepared", "--dry-run")
     bge("cache", "--cache-dir", cache, "clean", "--prepared", stdin="n\n", code=130)
     assert len(json.loads(bge("cache", "--cache-dir", cache, "--json").stdout)["entries"]) == 2
@@ -246,7 +295,8 @@ def test_rerank_json_lines(form: str, bge: Run, tiny_reranker: Path, tmp_path: P
     [
         ("q1 Q0 d1 1\n", "first.run, line 1: a line of a run must be"),
         ("q1 Q0 d99 1 1.0 x\n", "no text for passage 'd99' of query 'q1'"),
-        ("q3 Q0 d1 1 1.0 x\n", "no text for query 'q3'"),
+        ("q3 Q0 d1 1 1.0 x\n", "no text for query 'q3'; name the file that holds the queries as QUERIES"),
+        ("q1 Q0 d1 1 1.0 x\nq2 Q0 d99 1 1.0 x\n", "no text for passage 'd99' of query 'q2'; name the files"),
         ("q1 Q0 d1 1 1 x\nq2 Q0 d1 1 1 x\nq1 Q0 d2 2 1 x\n", "line 3: query 'q1' appears again"),
     ],
 )
@@ -260,3 +310,37 @@ def test_rerank_names_the_line_that_cannot_be_used(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "second.run").exists()
+
+
+def test_rerank_refuses_before_it_computes(bge: Run, tiny_reranker: Path, tmp_path: Path, rows_run: list[int]) -> None:
+    retrieval(tmp_path)
+    (tmp_path / "first.run").write_text("q1 Q0 d1 1 1.0 x\nq2 Q0 d99 1 1.0 x\n")
+    options = ["--candidates", "first.run", "--passages", "passages.jsonl", "--model", tiny_reranker]
+    bge("rerank", "queries.jsonl", *options, "--out", "second.run", code=1)
+    spaced = {"query_id": "q 1", "query": "a", "candidates": [{"doc_id": "d1", "text": "b"}]}
+    (tmp_path / "spaced.jsonl").write_text(json.dumps(spaced))
+    spaced_options = ["--candidates", "spaced.jsonl", "--model", tiny_reranker]
+    done = bge("rerank", *spaced_options, "--out", "second.run", code=1)
+    assert "the id must be one word in a TREC run, got 'q 1'; change it, or write a .jsonl file" in done.stderr
+    done = bge("rerank", *spaced_options, "--out", "second.run", "--tag", "two words", code=1)
+    assert "tag must be one word in a TREC run, got 'two words'" in done.stderr
+    assert "is a folder" in bge("rerank", *spaced_options, "--out", tmp_path, code=1).stderr
+    assert rows_run == []
+    bge("rerank", *spaced_options, "--out", "new/folder/second.jsonl")
+    assert json.loads((tmp_path / "new" / "folder" / "second.jsonl").read_text())["query_id"] == "q 1"
+
+
+def test_rerank_reads_gzipped_files_and_names_a_damaged_one(bge: Run, tiny_reranker: Path, tmp_path: Path) -> None:
+    wanted = retrieval(tmp_path)
+    run = "".join(f"{q} Q0 {d} {r} 1 bm25\n" for q, names in wanted.items() for r, d in enumerate(names, 1))
+    (tmp_path / "first.run").write_text(run)
+    plain = ["--candidates", "first.run", "--passages", "passages.jsonl", "--model", tiny_reranker]
+    bge("rerank", "queries.tsv", *plain, "--out", "plain.run")
+    for name in ("first.run", "passages.jsonl", "queries.tsv"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    packed = ["--candidates", "first.run.gz", "--passages", "passages.jsonl.gz", "--model", tiny_reranker]
+    bge("rerank", "queries.tsv.gz", *packed, "--out", "packed.run")
+    assert (tmp_path / "packed.run").read_text() == (tmp_path / "plain.run").read_text()
+    whole = (tmp_path / "first.run.gz").read_bytes()
+    (tmp_path / "first.run.gz").write_bytes(whole[: len(whole) // 2])
+    assert "first.run.gz cannot be read" in bge("rerank", "queries.tsv", *packed, "--out", "x.run", code=1).stderr

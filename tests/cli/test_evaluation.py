@@ -38,5 +38,5 @@ def test_errors_are_one_line(tmp_path: Path, tiny_embedder: Path, capsys: pytest
     assert call("eval", "scifact", "--model", str(tiny_embedder), "--data", str(tmp_path)) == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("error: ")
-    assert "is not an index this can read" in first
+    assert "is not an index that can be read" in first
     assert "lacks the data of scifact" in second

@@ -14,6 +14,7 @@ from bge_onnx import ModelSpec, add_model, get_model, list_models
 from bge_onnx._catalogue import registry as _catalog
 from bge_onnx._catalogue.resolve import resolve_model
 from bge_onnx._catalogue.spec import FileSpec, Task, WeightsSpec
+from bge_onnx._repository.content import known_graphs
 from bge_onnx.errors import InputTypeError, InputValueError, UnknownModelError, UnsuitableModelError
 
 _EN = b"Represent this sentence for searching relevant passages: "
@@ -37,6 +38,7 @@ _NO_INSTRUCTION = [
     "avsolatorio/GIST-large-Embedding-v0",
 ]
 _TEXT2VEC = "shibing624/text2vec-bge-large-chinese"
+_UNPINNED = ["BAAI/bge-large-zh-noinstruct", "BAAI/llm-embedder", "BAAI/bge-m3-retromae", _TEXT2VEC]
 _RERANKERS = {"BAAI/bge-reranker-base": 512, "BAAI/bge-reranker-large": 512, "BAAI/bge-reranker-v2-m3": 8192}
 
 
@@ -79,16 +81,28 @@ class TestFacts:
 
     @pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.name)
     def test_fp32_is_that_of_the_authors(self, spec: ModelSpec) -> None:
-        fp32 = spec.weights[0]
         owner = spec.name.partition("/")[0]
-        assert fp32.repository.startswith(f"{owner}/")
-        unpinned = {"BAAI/bge-large-zh-noinstruct", "BAAI/llm-embedder", "BAAI/bge-m3-retromae", _TEXT2VEC}
-        assert len(fp32.revision) == 40 or spec.name in unpinned
+        assert spec.weights[0].repository.startswith(f"{owner}/")
+
+    def test_all_but_those_that_the_documentation_names_are_pinned(self) -> None:
+        unpinned = {
+            weights.repository for spec in list_models() for weights in spec.weights if len(weights.revision) != 40
+        }
+        first_generation = {f"Xenova/{name.rpartition('/')[2]}" for name in _FAMILIES if not name.endswith("-v1.5")}
+        assert unpinned == {*_UNPINNED, *first_generation, "Xenova/bge-large-zh-noinstruct"}
 
     def test_m3_names_its_external_data_and_head_files(self) -> None:
         files = {file.path: file for file in get_model("bge-m3").weights[0].files}
         assert files["onnx/model.onnx_data"].size == 2_266_820_608
         assert {"onnx/Constant_7_attr__value", "sparse_linear.pt", "colbert_linear.pt"} <= set(files)
+        # The repository holds two tokenizers; the one beside the graph has 17,082,821 bytes.
+        assert files["tokenizer.json"].size == 17_098_108
+
+    def test_a_graph_beside_its_numbers_does_not_tell_a_model(self) -> None:
+        (graph,) = [file.sha256 for file in get_model("bge-m3").weights[0].files if file.role == "model"]
+        assert graph is not None
+        # An own bge-m3, exported the same way, has this graph too.
+        assert graph not in known_graphs(_catalog.known_models())
 
     def test_licences(self) -> None:
         assert {spec.name for spec in list_models() if spec.license != "MIT"} == {"BAAI/bge-reranker-v2-m3", _TEXT2VEC}

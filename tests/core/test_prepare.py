@@ -145,7 +145,7 @@ Embedder(sys.argv[1], cache_dir=sys.argv[2], precision=sys.argv[3])
 _HANG = """
 import pathlib, sys, time
 from bge_onnx import Embedder
-from bge_onnx._cache import prepared as _prepare
+from bge_onnx._cache import making as _making
 from bge_onnx._text.tokens import padded
 
 def after(owner, name):
@@ -157,7 +157,7 @@ def after(owner, name):
         time.sleep(600)
     setattr(owner, name, hang)
 
-after(*{"rebuilt": (_prepare, "_rebuilt"), "saved": (_prepare, "save_optimised"),
+after(*{"rebuilt": (_making, "_rebuilt"), "saved": (_making, "save_optimised"),
         "verified": (pathlib.Path, "rename")}[sys.argv[4]])
 Embedder(sys.argv[1], cache_dir=sys.argv[2], precision=sys.argv[3])
 """

@@ -104,8 +104,66 @@ def test_texts_and_vectors_of_another_number_are_refused(tmp_path: Path, vectors
         read_stored(source["source"])
 
 
+def test_an_address_is_read_as_a_folder_is(tmp_path: Path, vectors: Vectors, tiny_embedder: Path) -> None:
+    """The real client over HTTP; behind it a stand-in for the server, since none comes as a package."""
+    client_kind = pytest.importorskip("qdrant_client").QdrantClient
+    from tests.qdrant_server import serving
+
+    client = client_kind(path=qdrant(tmp_path, vectors)["source"])
+    with serving(client) as address:
+        stored = read_stored(address, collection="passages")
+        assert stored.texts == TEXTS
+        np.testing.assert_allclose(stored.vectors, vectors, rtol=0, atol=1e-6)
+        assert len(read_stored(address, limit=5).texts) == 5
+        assert "Keep the index" in check_index_command(address, model=str(tiny_embedder))
+        with pytest.raises(InputValueError, match="collection must be one of 'passages', got 'other'"):
+            read_stored(address, collection="other")
+    client.close()
+    with pytest.raises(InputValueError, match=r"does not answer as Qdrant does .*; check the address"):
+        read_stored(address)
+
+
+def test_a_folder_that_is_no_storage_stays_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(InputValueError, match=r"is not an embedded storage of Qdrant: it has no meta\.json"):
+        read_stored(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client leaves its lock file open
+def test_a_storage_that_is_open_elsewhere_is_refused(tmp_path: Path, vectors: Vectors) -> None:
+    source = qdrant(tmp_path, vectors)["source"]
+    client = pytest.importorskip("qdrant_client").QdrantClient(path=source)
+    with pytest.raises(InputValueError, match="close the program that has it open"):
+        read_stored(source)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "message"),
+    [
+        ("v.npy", b"garbage", b"one\n", "v.npy is not a .npy file of numbers, or is damaged"),
+        ("v.npy", b"", b"one\n", "v.npy is not a .npy file of numbers, or is damaged"),
+        ("v.parquet", b"garbage", b"", "v.parquet is not a readable Parquet file"),
+        ("good.npy", b"", b"\xff\n", "texts.jsonl is not valid UTF-8"),
+        ("good.npy", b"", b'"one"\n{\n', "texts.jsonl, line 2 is not JSON"),
+        ("good.npy", b"", b'"one"\n{"body": 1}\n', "texts.jsonl, line 2 has no page_content or"),
+    ],
+)
+def test_damaged_files_are_named(name: str, content: bytes, texts: bytes, message: str, tmp_path: Path) -> None:
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+    np.save(tmp_path / "good.npy", np.zeros((2, 3), np.float32))
+    if name != "good.npy":
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "texts.jsonl").write_bytes(texts)
+    with pytest.raises(InputValueError, match=message):
+        read_stored(tmp_path / name, texts=tmp_path / "texts.jsonl")
+
+
 def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputValueError, match="is not an index this can read"):
+    with pytest.raises(InputValueError, match="is not an index that can be read"):
         read_stored(tmp_path / "notes.txt")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from haystack import Document, Pipeline
 from haystack.core.component import Component
+from haystack.utils import Secret
 
 from bge_onnx.settings import M3Settings, OpenSettings, RerankerSettings
 from haystack_integrations.components.embedders.bge import (
@@ -22,7 +23,7 @@ from haystack_integrations.components.embedders.bge import (
 from haystack_integrations.components.rankers.bge import BGERanker, ranker
 from tests.haystack._common import TEXTS
 
-SHARED = {
+SHARED: dict[str, Any] = {
     "max_length": 64,
     "precision": "int8",
     "threads": 1,
@@ -34,6 +35,8 @@ SHARED = {
     "file": "onnx/model.onnx",
     "truncate": "silent",
     "progress_bar": False,
+    "token": Secret.from_env_var("A_TOKEN", strict=False),
+    "local_files_only": True,
 }
 DENSE = {"query_instruction": "Find: ", "normalize_embeddings": False, "pooling": "mean", "remember": 7}
 LEXICAL = {"remember": 7}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from haystack import Pipeline
+from haystack.utils import Secret
 
 from bge_onnx import ModelSpec
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -38,7 +39,8 @@ def test_every_parameter_survives_yaml(case: Case) -> None:
     pipeline = pipeline_of(case.kind(model="some-model", **case.settings))
     dumped = pipeline.dumps()
     (held,) = yaml.safe_load(dumped)["components"].values()
-    assert held["init_parameters"] == {"model": "some-model", **case.settings}
+    secret = case.settings["token"].to_dict()
+    assert held["init_parameters"] == {"model": "some-model", **case.settings, "token": secret}
     loaded = Pipeline.loads(dumped)
     assert loaded == pipeline
     component: Any = loaded.get_component("bge")
@@ -131,3 +133,17 @@ def test_a_model_that_no_yaml_could_name_is_refused(case: Case) -> None:
 def test_an_argument_of_a_kind_of_component_is_named_as_it_is_called_here(kind: Any, name: str, message: str) -> None:
     with pytest.raises(InputTypeError, match=message):
         kind("some-model", **{name: 1})
+
+
+def test_a_token_is_a_secret_of_haystacks(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "hf_sesame")
+    component = case.kind("some-model", token=Secret.from_env_var("A_TOKEN"))
+    pipeline = pipeline_of(component)
+    dumped = pipeline.dumps()
+    assert "A_TOKEN" in dumped
+    assert "sesame" not in dumped + repr(component) + str(component)
+    loaded: Any = Pipeline.loads(dumped).get_component("bge")
+    assert loaded.token.resolve_value() == "hf_sesame"
+    with pytest.raises(InputTypeError, match=r"^token must be a haystack.utils.Secret") as caught:
+        case.kind("some-model", token="hf_sesame")
+    assert "sesame" not in str(caught.value)

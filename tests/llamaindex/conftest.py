@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 
 import llama_index_instrumentation as instrumentation
-import numpy as np
-import onnxruntime
 import pytest
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -58,21 +55,3 @@ def embedding(tiny_embedder: Path) -> BGEEmbedding:
 @pytest.fixture
 def core(tiny_embedder: Path) -> Embedder:
     return Embedder(tiny_embedder)
-
-
-@pytest.fixture
-def rows_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of texts of every forward pass from now on."""
-    gc.collect()  # closes what earlier tests left open, and with it what bge-m3 remembers
-    rows: list[int] = []
-    run = onnxruntime.InferenceSession.run
-
-    def counted(
-        session: onnxruntime.InferenceSession, names: list[str], feed: dict[str, np.ndarray], *rest: object
-    ) -> list[np.ndarray]:
-        rows.append(len(feed["input_ids"]))
-        outputs: list[np.ndarray] = run(session, names, feed, *rest)
-        return outputs
-
-    monkeypatch.setattr(onnxruntime.InferenceSession, "run", counted)
-    return rows

@@ -38,3 +38,6 @@ def test_what_cannot_work_is_refused(tiny_m3: Path) -> None:
         BGEColBERTRerank(model=str(tiny_m3), weights=(0, 0, 0))
     with pytest.raises(InputValueError, match="reads no pairs"):
         BGEColBERTRerank(model=str(tiny_m3), truncation="longest_first")
+    nodes = [NodeWithScore(node=TextNode(text="a"))]
+    with pytest.raises(InputValueError, match=r"^BGEColBERTRerank ranks nodes for a query and got none"):
+        BGEColBERTRerank(model=str(tiny_m3)).postprocess_nodes(nodes)

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README_BLOCKS = {
-    "README.md": "all",
+    "docs/guides/migration.md": "all",
     "packages/langchain/README.md": "langchain",
     "packages/llamaindex/README.md": "llamaindex",
     "packages/haystack/README.md": "haystack",

@@ -29,6 +29,7 @@ NAMESPACES = (
     "llama_index.embeddings",
     "llama_index.node_parser",
     "llama_index.postprocessor",
+    "llama_index.retrievers",
     "llama_index.sparse_embeddings",
     "haystack_integrations",
     "haystack_integrations.common",
@@ -36,6 +37,8 @@ NAMESPACES = (
     "haystack_integrations.components.embedders",
     "haystack_integrations.components.preprocessors",
     "haystack_integrations.components.rankers",
+    "haystack_integrations.components.retrievers",
+    "haystack_integrations.document_stores",
 )
 
 

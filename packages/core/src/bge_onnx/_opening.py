@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from bge_onnx._cache.digest import combined, remembered_sha256
+from bge_onnx._cache.making import Answer
 from bge_onnx._cache.place import notes_place
-from bge_onnx._cache.prepared import Answer, arithmetic, prepare_graph
+from bge_onnx._cache.prepared import arithmetic, prepare_graph
 from bge_onnx._catalogue.json_file import flag, read_object
 from bge_onnx._catalogue.modules import dense_modules
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task
+from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, Task
 from bge_onnx._checkpoint.folder import CheckpointFiles
 from bge_onnx._checkpoint.located import read_located
 from bge_onnx._heads.dense import Dense, dense_weights, open_dense
+from bge_onnx._repository.access import Access
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._repository.locate import Located, locate, resolve_base
 from bge_onnx._runtime.device import Device
@@ -106,22 +108,38 @@ def find(
     """
     if isinstance(model, Located):
         return model
+    located = partial(
+        locate,
+        model,
+        task=task,
+        file=settings["file"],
+        revision=settings["revision"],
+        cache=_cache(settings),
+        sources=settings["sources"],
+        progress=settings["show_progress"],
+        access=_access(settings),
+        pooling=pooling,
+        query_instruction=query_instruction,
+    )
     with _readable():
-        return locate(
-            model,
-            task=task,
-            precision=settings["precision"],
-            file=settings["file"],
-            revision=settings["revision"],
-            cache=_cache(settings),
-            sources=settings["sources"],
-            progress=settings["show_progress"],
-            pooling=pooling,
-            query_instruction=query_instruction,
-        )
+        if _makes_fp16(settings):
+            with contextlib.suppress(WeightsError):
+                return located(precision="fp32")
+        return located(precision=settings["precision"])
 
 
-@contextmanager
+def _makes_fp16(settings: Mapping[str, Any]) -> bool:
+    """Whether float16 is made of float32 here: CUDA's kernels want another graph than the published one."""
+    if settings["precision"] != "fp16" or settings["file"] is not None:
+        return False
+    return Device.of(settings["providers"], threads=settings["threads"]).target == "cuda"
+
+
+def _is_made(settings: Mapping[str, Any], stored: Precision) -> bool:
+    return settings["precision"] in MADE_HERE or (stored == "fp32" and _makes_fp16(settings))
+
+
+@contextlib.contextmanager
 def _readable() -> Iterator[None]:
     """Say what cannot be read in an error of this package: a file on a broken disk, or one too many to be open."""
     try:
@@ -139,6 +157,10 @@ def _cache(settings: Mapping[str, Any]) -> Path | None:
     return None if folder is None else Path(folder).expanduser()
 
 
+def _access(settings: Mapping[str, Any]) -> Access:
+    return Access(token=settings["token"], local_only=settings["local_files_only"])
+
+
 @_readable()
 def open_model(
     found: Located, settings: EngineSettings, *, answer: Answer, default_length: int | None = None
@@ -153,9 +175,13 @@ def open_model(
     """
     spec = found.spec
     files, checkpoint = _read(found, settings)
-    device = Device.of(settings["providers"], threads=settings["threads"])  # type: ignore[arg-type]  # checked: a list
+    device = Device.of(
+        settings["providers"],  # type: ignore[arg-type]  # checked: a list
+        threads=settings["threads"],
+        precision=settings["precision"],
+    )
     limit = _limit(spec, settings["max_length"], default_length)
-    precision: Precision = "int8" if settings["precision"] == "int8" else files.precision
+    precision: Precision = settings["precision"] if _is_made(settings, files.precision) else files.precision
     if spec.pooling == "mean" and answer == "vector":
         answer = "tokens"  # a graph rebuilt for the first token alone has nothing to average
     graph = prepare_graph(
@@ -164,7 +190,7 @@ def open_model(
         answer=answer,
         precision=precision,
         cache_dir=_cache(settings),
-        on_cpu=device.is_cpu,
+        device=device,
     )
     files, dense = (
         _with_dense(files, checkpoint, notes_place(_cache(settings))) if spec.task == "embedding" else (files, ())
@@ -228,7 +254,13 @@ def text_way(
 
 def _read(found: Located, settings: EngineSettings) -> tuple[ModelFiles, CheckpointFiles | None]:
     cache = _cache(settings)
-    base_of = partial(resolve_base, cache=cache, sources=settings["sources"], progress=settings["show_progress"])
+    base_of = partial(
+        resolve_base,
+        cache=cache,
+        sources=settings["sources"],
+        progress=settings["show_progress"],
+        access=_access(settings),
+    )
     try:
         return read_located(found.files, find_base=base_of, notes=notes_place(cache))
     except UnsuitableModelError as error:

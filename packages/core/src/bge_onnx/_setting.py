@@ -23,11 +23,13 @@ class Setting:
         default: What holds where the user says nothing.
         about: What it does, for people.
         check: Takes the name and a value and returns the value in its plain form, or raises.
+        secret: Whether no dump may hold it.
     """
 
     default: Any
     about: str
     check: Callable[[str, Any], Any]
+    secret: bool = False
 
 
 @cache
@@ -99,15 +101,17 @@ def fields_of(kind: type[Mapping[str, Any]], **defaults: object) -> dict[str, tu
     return {
         name: (
             Annotated[hints[name], Checked()],
-            {"default": defaults.get(name, one.default), "description": one.about, "frozen": True},
+            {"default": defaults.get(name, one.default), "description": one.about, "frozen": True}
+            | ({"exclude": True, "repr": False} if one.secret else {}),
         )
         for name, one in settings_of(kind).items()
     }
 
 
 def changed(kind: type[Mapping[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that differ from their defaults."""
-    return {name: settings[name] for name, one in settings_of(kind).items() if settings[name] != one.default}
+    """The settings that differ from their defaults, for people: secrets are hidden."""
+    differ = {name: one for name, one in settings_of(kind).items() if settings[name] != one.default}
+    return {name: "***" if one.secret else settings[name] for name, one in differ.items()}
 
 
 def describe_settings(kind: type[Mapping[str, Any]], *, renamed: Mapping[str, str] | None = None) -> str:

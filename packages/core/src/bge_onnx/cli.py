@@ -39,7 +39,7 @@ _HELP = """BGE embeddings and reranking on ONNX Runtime, without PyTorch.
   bge-onnx rerank queries.tsv --candidates bm25.run --passages corpus.jsonl --out reranked.run
 
 Results go to stdout, everything else to stderr; --json is for programs. Exit codes: 0 done, 1 an error, which one line
-explains, 2 wrong usage.
+explains, 2 wrong usage, 130 interrupted.
 """
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import ModelSpec
-from bge_onnx._heads.lexical import M3Vectors, colbert_score, pair_scores, three_weights, weighted_score
+from bge_onnx._heads.lexical import M3Vectors, check_weights, colbert_score, pair_scores, weighted_score
 from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold, numbers
 from bge_onnx._text.checks import check_iterable, check_text, check_texts, check_whole
 from bge_onnx._text.counting import CountsTokens
@@ -19,7 +19,7 @@ from bge_onnx.errors import InputValueError
 from bge_onnx.m3 import M3Embedder
 from bge_onnx.settings import M3Settings, ModelName, takes
 
-__all__ = ["COLBERT", "M3Reranker"]
+__all__ = ["COLBERT", "M3Reranker", "check_weights"]
 
 # Weights of the dense, lexical and ColBERT score: late interaction alone.
 COLBERT = (0.0, 0.0, 1.0)
@@ -144,15 +144,6 @@ class M3Reranker(CountsTokens):
             kinds = np.array([pair_scores(query, passage) for passage in passages], dtype=np.float32).reshape(-1, 3)
             scores = weighted_score(list(kinds.T), self._weights).tolist()
         return _by_score(scores, top_k, threshold)
-
-
-def check_weights(weights: object) -> tuple[float, float, float]:
-    """Three weights, of the dense, lexical and ColBERT score.
-
-    Raises:
-        InputValueError: They are not three numbers from 0 on, one of them above 0.
-    """
-    return three_weights(weights, counting=3)
 
 
 def _texts(query: object, passages: object, top_k: object, threshold: object) -> list[str]:

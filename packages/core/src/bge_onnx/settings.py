@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeAlias, TypedDict, get_args
 from bge_onnx import checks
 from bge_onnx._argument_names import check_argument_names
 from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision
+from bge_onnx._repository.access import TokenLike, check_token
 from bge_onnx._repository.sources import SourceLike
 from bge_onnx._runtime.device import CPU_BUDGET, Provider, provider_names
 from bge_onnx._setting import (
@@ -107,7 +108,8 @@ class EngineSettings(TypedDict, total=False):
         Precision,
         Setting(
             "fp32",
-            '"fp32", "int8" (made locally from fp32), "fp16" or "int8-dynamic" (as published).',
+            '"fp32"; "int8" or "bf16", made here of the fp32 weights ("bf16" needs a processor that has it, and on x86 '
+            '`bge-onnx[openvino]`); "fp16", made here for CUDA and else as published; or "int8-dynamic", as published.',
             partial(checks.choice, allowed=get_args(Precision)),
         ),
     ]
@@ -165,6 +167,13 @@ class EngineSettings(TypedDict, total=False):
             "Its content says its precision.",
             partial(checks.filled, none="the model's own choice"),
         ),
+    ]
+    token: Annotated[
+        TokenLike | None,
+        Setting(None, "The hub's, a str or a framework's secret; None for HF_TOKEN.", check_token, secret=True),
+    ]
+    local_files_only: Annotated[
+        bool, Setting(False, "True to open what is on this machine and ask nobody on the network.", checks.flag)
     ]
     truncate: Annotated[
         Truncate,
@@ -257,6 +266,8 @@ class EngineFields:
     sources: Sequence[SourceLike] | None
     revision: str | None
     file: str | None
+    token: TokenLike | None
+    local_files_only: bool
     truncate: Truncate
     show_progress: bool | None
 

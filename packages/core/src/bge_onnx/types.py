@@ -21,6 +21,7 @@ from bge_onnx._catalogue.spec import (
 )
 from bge_onnx._heads.lexical import LexicalWeights, M3Output, M3Scores, M3Vectors
 from bge_onnx._heads.vectors import FloatArray, RankedPassage
+from bge_onnx._repository.access import HubToken, TokenLike
 from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
 from bge_onnx._runtime.device import Provider
 from bge_onnx._runtime.windowed import WindowVectors
@@ -37,6 +38,7 @@ __all__ = [
     "FileSpec",
     "FloatArray",
     "Head",
+    "HubToken",
     "LexicalWeights",
     "Listing",
     "M3Output",
@@ -54,6 +56,7 @@ __all__ = [
     "Repository",
     "RerankerLike",
     "Task",
+    "TokenLike",
     "Truncate",
     "WeightsSpec",
     "Window",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from langchain_bge._colbert import BGEColBERTReranker
@@ -13,12 +15,14 @@ from langchain_bge._sparse import BGESparseEmbeddings
 from langchain_bge._stored import stored_vectors
 
 if TYPE_CHECKING:
+    from langchain_bge._hybrid import BGEHybridRetriever
     from langchain_bge._splitter import BGETextSplitter
 
 __all__ = [
     "BGEColBERTReranker",
     "BGECrossEncoder",
     "BGEEmbeddings",
+    "BGEHybridRetriever",
     "BGEReranker",
     "BGERerankingRetriever",
     "BGESparseEmbeddings",
@@ -26,17 +30,20 @@ __all__ = [
     "stored_vectors",
 ]
 
+# Classes on distributions that need not be there: the module, the missing module, the extra that brings it.
+_EXTRAS = {
+    "BGEHybridRetriever": ("langchain_bge._hybrid", "qdrant_client", "qdrant"),
+    "BGETextSplitter": ("langchain_bge._splitter", "langchain_text_splitters", "splitters"),
+}
+
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Import the splitter when it is first asked for: its base class is in a distribution of its own."""
-    if name != "BGETextSplitter":
+    """Import a class when it is first asked for, where it stands on a distribution that is an extra."""
+    if name not in _EXTRAS:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    try:
-        from langchain_bge._splitter import BGETextSplitter
-    except ModuleNotFoundError as error:
-        if error.name != "langchain_text_splitters":
-            raise
-        msg = 'BGETextSplitter needs langchain-text-splitters; run pip install "langchain-bge[splitters]"'
-        raise ImportError(msg) from error
-    return BGETextSplitter
+    home, needed, extra = _EXTRAS[name]
+    if find_spec(needed) is None:
+        msg = f'{name} needs {needed.replace("_", "-")}; run pip install "langchain-bge[{extra}]"'
+        raise ImportError(msg)
+    return getattr(import_module(home), name)

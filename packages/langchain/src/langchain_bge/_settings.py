@@ -86,7 +86,8 @@ class ModelSettings(BaseModel):
         """The model and what differs from the defaults."""
         name = self.model.name if isinstance(self.model, ModelSpec) else str(self.model)
         fields = type(self).model_fields
-        changed = [(key, value) for key, value in self if key != "model" and value != fields[key].default]
+        shown = [(key, value) for key, value in self if key != "model" and fields[key].repr]
+        changed = [(key, value) for key, value in shown if value != fields[key].default]
         return [("model", name), *changed]
 
 

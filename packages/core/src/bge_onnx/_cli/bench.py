@@ -52,7 +52,13 @@ class Measured:
 
 @click.command("bench")
 @click.option("--model", default=_MODEL, show_default=True, help="An embedding model: a name of `models`, or a folder.")
-@click.option("--seconds", default=30.0, show_default=True, help="How long to measure in all.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long to measure in all.",
+)
 @options.threads
 @options.cache_dir
 @options.sources

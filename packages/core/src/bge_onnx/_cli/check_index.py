@@ -7,8 +7,8 @@ from typing import get_args
 import click
 
 from bge_onnx._cli import options
+from bge_onnx._text.roles import Role
 from bge_onnx.evaluation.commands import check_index_command
-from bge_onnx.evaluation.recipes import Role
 
 
 @click.command("check-index")
@@ -25,7 +25,9 @@ from bge_onnx.evaluation.recipes import Role
 @click.option("--collection", help="For Qdrant: which one; else the only one.")
 @click.option("--text-field", metavar="NAME", help="Column, payload key or JSON key of the text; else a usual name.")
 @click.option("--vector-field", metavar="NAME", help="Column or named vector; else the only one, or a usual name.")
-@click.option("--sample", default=64, show_default=True, help="The most texts that are compared.")
+@click.option(
+    "--sample", type=options.at_least_one, default=64, show_default=True, help="The most texts that are compared."
+)
 @click.option("--other", "others", multiple=True, metavar="MODEL", help="Another model to try; may be repeated.")
 @options.threads
 @options.cache_dir

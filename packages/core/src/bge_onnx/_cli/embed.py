@@ -11,7 +11,7 @@ import click
 from bge_onnx._catalogue.spec import Pooling
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import duration, echo_json
-from bge_onnx.bulk._encoding import Role
+from bge_onnx._text.roles import Role
 from bge_onnx.bulk._files import PART_ROWS, EmbedSummary, OnError, embed_files
 from bge_onnx.bulk._inputs import Format
 from bge_onnx.bulk._run import EmbedProgress
@@ -49,7 +49,7 @@ _LOG_EVERY = 60.0  # seconds between lines in a log
 )
 @click.option(
     "--part-rows",
-    type=int,
+    type=options.at_least_one,
     default=PART_ROWS,
     show_default=True,
     help="Rows that are done or lost together, and a row group of the Parquet file.",

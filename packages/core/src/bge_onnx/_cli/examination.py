@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +20,12 @@ from bge_onnx._cache.inventory import inventory
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import size
 from bge_onnx._repository.sources import chosen_sources
+from bge_onnx._runtime.bfloat16 import bfloat16_runtime
 from bge_onnx._runtime.cpu import available_cpus, instruction_sets
+from bge_onnx.errors import ProviderError
 
 # What ONNX Runtime's kernels make use of, the later ones for int8 above all.
-_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
+_FEATURES = tuple("avx2 avx512f avx512_vnni avx_vnni amx_int8 avx512_bf16 amx_bf16 asimd asimddp i8mm bf16".split())
 _PATIENCE = 5.0  # seconds
 _LITTLE = 2e9  # bytes; the largest model of the catalogue has 2.3 GB
 
@@ -48,7 +50,7 @@ class Finding:
 def examine(cache_dir: str | None) -> list[Finding]:
     """Everything, in the order in which a model needs it."""
     cache = options.cache_folder(cache_dir)
-    return [_python(), *_runtimes(), _providers(), _features(), _threads(), _cache(cache), *_sources()]
+    return [_python(), *_runtimes(), _providers(), _features(), _bfloat16(), _threads(), _cache(cache), *_sources()]
 
 
 def _python() -> Finding:
@@ -83,6 +85,15 @@ def _features() -> Finding:
     return Finding("cpu", "ok", ", ".join(held) or f"{platform.machine()}, features unknown")
 
 
+def _bfloat16() -> Finding:
+    try:
+        runtime = bfloat16_runtime()
+    except ProviderError as error:
+        return Finding("bf16", "note", str(error))
+    name = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[runtime]
+    return Finding("bf16", "ok", f"precision='bf16' runs in {name} {version(runtime)}")
+
+
 def _threads() -> Finding:
     granted, present = available_cpus(), os.cpu_count() or 1
     if granted < present:
@@ -114,6 +125,9 @@ def _sources() -> Iterator[Finding]:
             finding = _hub()
         elif source == "maven":
             finding = _maven()
+        elif isinstance(source, Path):
+            yield _folder(source)
+            continue
         else:
             continue
         reached = reached or finding.state == "ok"
@@ -125,6 +139,15 @@ def _sources() -> Iterator[Finding]:
             "nothing new can be downloaded",
             "set HF_ENDPOINT to a mirror, or copy a folder made by bge-onnx pull --to here",
         )
+
+
+def _folder(folder: Path) -> Finding:
+    """A folder of model folders, as `bge-onnx pull --to` makes them, or one model's."""
+    models = sorted(path.name for path in (folder, *folder.iterdir()) if (path / "tokenizer.json").is_file())
+    if not models:
+        advice = "fill it with: bge-onnx pull MODEL --to FOLDER"
+        return Finding("folder", "note", f"{folder} holds no model", advice)
+    return Finding("folder", "ok", f"{folder}: {', '.join(models)}")
 
 
 def _hub() -> Finding:

@@ -18,7 +18,12 @@ from bge_onnx._cli.tables import echo_json, echo_table
 @click.option("--task", type=click.Choice(get_args(Task)), help="Only models made for this.")
 @click.option("--gives", type=click.Choice(get_args(Head)), help="Only models that answer with this.")
 @click.option("--language", metavar="CODE", help="Only models of this language: en, zh or multilingual.")
-@click.option("--max-parameters", type=float, metavar="MILLIONS", help="Only models of at most so many parameters.")
+@click.option(
+    "--max-parameters",
+    type=click.FloatRange(min=0),
+    metavar="MILLIONS",
+    help="Only models of at most so many parameters.",
+)
 @options.as_json
 def command(
     pattern: str | None,

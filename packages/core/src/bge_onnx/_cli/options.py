@@ -27,9 +27,10 @@ precision = click.option(
     type=click.Choice(get_args(Precision)),
     default="fp32",
     show_default=True,
-    help="int8 is made here from fp32, about twice as fast; fp16 and int8-dynamic as published.",
+    help="int8 and bf16 are made here from fp32, bf16 where the processor has it; fp16 and int8-dynamic as published.",
 )
-threads = click.option("--threads", type=int, help="CPUs to use; else all that this process may use.")
+at_least_one = click.IntRange(min=1)
+threads = click.option("--threads", type=at_least_one, help="CPUs to use; else all that this process may use.")
 
 
 def engine(function: Callable[..., object]) -> Callable[..., object]:
@@ -62,14 +63,15 @@ def engine(function: Callable[..., object]) -> Callable[..., object]:
     options = [
         precision,
         threads,
-        click.option("--max-length", type=int, help="The longest input in tokens; else the model's own limit."),
-        click.option("--token-budget", type=int, help="The most padded tokens that run as one batch."),
+        click.option("--max-length", type=at_least_one, help="The longest input in tokens; else the model's limit."),
+        click.option("--token-budget", type=at_least_one, help="The most padded tokens that run as one batch."),
         click.option(
             "--truncate",
             type=click.Choice(get_args(Truncate)),
             default="warn",
             show_default=True,
-            help="Inputs over the limit: cut and say how many, refuse, or cut and say nothing.",
+            help="Inputs over the limit: cut them and say how many (warn) or not (silent), refuse them (error), or "
+            "read them whole, in parts (window).",
         ),
         cache_dir,
         sources,

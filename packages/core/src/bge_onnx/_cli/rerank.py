@@ -28,7 +28,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A TREC run, or NAME.jsonl.")
 @click.option("--model", default="BAAI/bge-reranker-base", show_default=True, help="A name of `models`, or a folder.")
-@click.option("--top-k", type=int, help="The most passages a query to write; else all.")
+@click.option("--top-k", type=options.at_least_one, help="The most passages a query to write; else all.")
 @click.option("--tag", default="bge-onnx", show_default=True, help="The run's name, its last field.")
 @options.engine
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -60,7 +60,7 @@ def command(
       bge-onnx rerank queries.jsonl --candidates bm25.run --passages corpus.jsonl --out reranked.run
       bge-onnx rerank --candidates retrieved.jsonl --top-k 10 --out reranked.jsonl
 
-    The score of a run is the model's logit, which trec_eval orders by.
+    Any of these files may be gzipped. The score of a run is the model's logit, which trec_eval orders by.
     """
     started = time.monotonic()
     terminal = not quiet and sys.stderr.isatty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -22,6 +23,16 @@ _OPTIONS = (
 ).split()
 _ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?:\['([^']*)'\]|'([^']*)'|\"([^\"]*)\"|(True)|([\w.]+)|(?=[\s,;]))")
 _NAMES = {"id_column": "id"}
+# What the library advises a program to do, and what a command line can do instead.
+_PHRASES = {
+    "pass a name that list_models() shows, a hub id 'owner/name', a local folder or a ModelSpec, or register one with "
+    "add_model": "pass a name that bge-onnx models shows, a hub id 'owner/name', or a local folder",
+    "dense vectors only; open it with Embedder": "dense vectors only; leave out --sparse",
+    "a reranker: open it with Reranker, it makes no embeddings": "a reranker, which makes no embeddings; see rerank",
+    "name the file that holds the queries": "name the file that holds the queries as QUERIES",
+    "name the files that hold the passages": "name the files that hold them with --passages",
+    "an embedding model: open it with Embedder, it cannot rerank": "an embedding model, which cannot rerank",
+}
 
 
 def run(application: click.Group, arguments: Sequence[str] | None) -> int:
@@ -56,10 +67,15 @@ def run(application: click.Group, arguments: Sequence[str] | None) -> int:
 def explain(error: Exception) -> str:
     """An error in one line, in the words of the command line."""
     if isinstance(error, OSError) and not isinstance(error, BGEError):
-        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{error.strerror}; make room and run the same command again, which goes on where this one stopped"
+        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error)
     if isinstance(error, MemoryError):
         return "not enough memory; a smaller --token-budget or fewer --threads need less"
-    return _ARGUMENT.sub(_option, " ".join(str(error).split()))
+    said = " ".join(str(error).split())
+    for phrase, ours in _PHRASES.items():
+        said = said.replace(phrase, ours)
+    return _ARGUMENT.sub(_option, said)
 
 
 def _option(match: re.Match[str]) -> str:

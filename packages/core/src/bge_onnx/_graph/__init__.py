@@ -9,18 +9,20 @@ weights by a plain forward pass. So a wrong reading of a file costs the gain, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bge_onnx._graph.build import Rows, Site, build
+from bge_onnx._graph.cuda import Floats, build_cuda
 from bge_onnx._graph.encoder import Array, Encoder, UnrecognisedGraph
 from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
 from bge_onnx._graph.original import OnnxFile, Original
 from bge_onnx._graph.portable import build_portable
 from bge_onnx._graph.verify import answers, difference, open_graph, peaks
 from bge_onnx._runtime.memory import trim_heap
+from bge_onnx._runtime.session import check_active, preload
 
 __all__ = [
     "OnnxFile",
@@ -29,6 +31,7 @@ __all__ = [
     "UnrecognisedGraph",
     "pair_saturation_bound",
     "prepare",
+    "prepare_cuda",
     "prepare_portable",
 ]
 
@@ -36,6 +39,8 @@ _FLOAT32_TOLERANCE = 1e-5
 # A misplaced scale moves the output by more than its own size. Rounding to 8 bits moves it by 4 % with trained weights;
 # layers of random weights amplify whatever comes in: up to 16 % in vectors, and 35 % in the logits after 24 layers.
 _INT8_TOLERANCE = 0.5
+# Other kernels add in another order, and float16 keeps 11 bits. What overflows is far beyond both.
+_CUDA_TOLERANCE: Mapping[Floats, float] = {"fp32": 1e-4, "fp16": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,42 @@ def prepare_portable(original: Original, folder: Path, *, rows: Rows, data: str)
     if not largest <= _FLOAT32_TOLERANCE:
         raise UnrecognisedGraph(f"the graph differs from the original by {largest:.1e} on random ids")
     note = f"{len(encoder.layers)} layers of standard operators, float32"
+    return PreparedGraph(graph.path, graph.output, largest, note)
+
+
+def prepare_cuda(
+    original: Original,
+    folder: Path,
+    *,
+    rows: Rows,
+    floats: Floats,
+    data: str,
+    providers: Sequence[tuple[str, Mapping[str, str]]],
+) -> PreparedGraph:
+    """Write the graph of an encoder for CUDA's kernels.
+
+    Args:
+        original: An ONNX file, or weights.
+        folder: An existing folder for the model and its weights.
+        rows: "cls" for the first row or the logits of a classifier, "tokens" for all rows.
+        floats: "fp32" or "fp16".
+        data: Name of the file for the weights.
+        providers: Where its answers are compared with the original's.
+
+    Raises:
+        UnrecognisedGraph: The original is not one that this can rebuild, or the graph answers otherwise.
+    """
+    expected = original.answers(rows, threads=1)
+    encoder = original.encoder()
+    graph = build_cuda(encoder, rows, folder, data=data, floats=floats)
+    names = [name for name, _ in providers]
+    preload(names)
+    session = open_graph(graph, threads=1, providers=providers)
+    check_active(session, names)
+    largest, relative = difference(expected, answers(session, encoder), encoder, holes=False)
+    if not relative <= _CUDA_TOLERANCE[floats]:
+        raise UnrecognisedGraph(f"in {floats} the graph moves the output by {relative:.1e} on random ids")
+    note = _note(encoder, rows, f"fused for CUDA, {floats}, {relative:.1e} off on random ids")
     return PreparedGraph(graph.path, graph.output, largest, note)
 
 

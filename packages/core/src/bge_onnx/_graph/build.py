@@ -150,13 +150,16 @@ class Builder:
             values = self._layer(values, below, layer)
         last = number, self._encoder.layers[-1]
         if rows == "tokens":
-            self._writer.op("Reshape", self._layer(values, *last), self._as_texts)
-            return self._writer.rename_last("last_hidden_state"), [batch, sequence, self._encoder.hidden]
+            texts = self._writer.op("Reshape", self._layer(values, *last), self._as_texts)
+            return self._answer(texts, "last_hidden_state"), [batch, sequence, self._encoder.hidden]
         first, head = self._first_row(values, *last), self._encoder.head
         if head is None:
-            return self._writer.rename_last("sentence_embedding"), [batch, self._encoder.hidden]
-        self._classified(first, head)
-        return self._writer.rename_last("logits"), [batch, len(head.out.bias)]
+            return self._answer(first, "sentence_embedding"), [batch, self._encoder.hidden]
+        return self._answer(self._classified(first, head), "logits"), [batch, len(head.out.bias)]
+
+    def _answer(self, value: str, name: str) -> str:
+        """The output, made of the value that was computed last."""
+        return self._writer.rename_last(value, name)
 
     def _layer(self, rows: str, number: int, layer: Layer) -> str:
         context = self._attention(self._feed(rows, Site(number, "rows")), layer)
@@ -211,12 +214,15 @@ class Builder:
         values = layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2)
         query = op("Reshape", first("query", asked.weight, asked.bias), self._ints([-1, heads, width]))
         seen = op("MatMul", op("Transpose", query, perm=[1, 0, 2]), self._writer.weight("last.key", keys))
-        scores = op("FusedMatMul", op("Transpose", seen, perm=[1, 0, 2]), texts, domain=MICROSOFT, transB=1)
+        scores = self._scored(op("Transpose", seen, perm=[1, 0, 2]), texts)
         mask = op("Unsqueeze", self._mask, self._ints([1]))
         weights = op("Softmax", op("Add", scores, mask), axis=-1)
         mixed = op("Transpose", op("MatMul", weights, texts), perm=[1, 0, 2])
         context = op("MatMul", mixed, self._writer.weight("last.value", values))
         return op("Reshape", op("Transpose", context, perm=[1, 0, 2]), self._as_rows)
+
+    def _scored(self, asked: str, texts: str) -> str:
+        return self._writer.op("FusedMatMul", asked, texts, domain=MICROSOFT, transB=1)
 
     def _embeddings(self) -> str:
         op, encoder = self._writer.op, self._encoder

@@ -27,14 +27,13 @@ def build_portable(encoder: Encoder, rows: Rows, folder: Path, *, data: str) -> 
 
 
 class _Portable(Builder):
-    """Attention and activation spelled out; the last layer computes all rows, of which the first is taken."""
+    """Attention and activation spelled out."""
 
     def _mask_of_keys(self) -> str:
         return self._writer.op("Unsqueeze", self._mask, self._ints([1, 2]))
 
-    def _first_row(self, rows: str, number: int, layer: Layer) -> str:
-        texts = self._writer.op("Reshape", self._layer(rows, number, layer), self._as_texts)
-        return self._writer.op("Gather", texts, self._writer.constant(0, np.int64), axis=1)
+    def _scored(self, asked: str, texts: str) -> str:
+        return self._writer.op("MatMul", asked, self._writer.op("Transpose", texts, perm=[0, 2, 1]))
 
     def _attention(self, rows: Product, layer: Layer) -> str:
         op, asked = self._writer.op, scaled(layer.query, self._width)

@@ -28,9 +28,16 @@ _SLICE = 4096  # rows of a table that are in memory at once
 class Writer:
     """Collects nodes; every method returns the name of the value that it adds. Use it in a `with` block."""
 
-    def __init__(self, folder: Path, *, data: str = DATA_FILE) -> None:
-        """Start a model in an existing folder, its weights in the file `data`; one that is there is replaced."""
+    def __init__(self, folder: Path, *, data: str = DATA_FILE, half: bool = False) -> None:
+        """Start a model in an existing folder; one that is there is replaced.
+
+        Args:
+            folder: Where it goes.
+            data: Name of the file for the weights.
+            half: Whether weights of float32 are written as float16.
+        """
         self._folder = folder
+        self._half = half
         self._location = data
         self._data = (folder / data).open("wb")
         self._nodes: list[onnx.NodeProto] = []
@@ -63,16 +70,21 @@ class Writer:
 
     def weight(self, name: str, array: npt.NDArray[np.generic]) -> str:
         """A large constant, kept outside the model."""
-        self._outside(name, array.shape, array.dtype)
-        np.ascontiguousarray(array).tofile(self._data)
+        dtype = self._stored(array.dtype)
+        self._outside(name, array.shape, dtype)
+        np.ascontiguousarray(array, dtype).tofile(self._data)
         return name
 
     def table(self, name: str, table: Table) -> str:
         """A large float32 constant, kept outside the model and read some rows at a time."""
-        self._outside(name, table.shape, np.dtype(np.float32))
+        dtype = self._stored(np.dtype(np.float32))
+        self._outside(name, table.shape, dtype)
         for start in range(0, len(table), _SLICE):
-            np.ascontiguousarray(table[start : start + _SLICE]).tofile(self._data)
+            np.ascontiguousarray(table[start : start + _SLICE], dtype).tofile(self._data)
         return name
+
+    def _stored(self, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+        return np.dtype(np.float16) if self._half and dtype == np.float32 else dtype
 
     def _outside(self, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
         """Declare a tensor that is written next."""
@@ -85,8 +97,11 @@ class Writer:
             tensor.external_data.add(key=key, value=str(entry))
         self._tensors.append(tensor)
 
-    def rename_last(self, name: str) -> str:
+    def rename_last(self, value: str, name: str) -> str:
         """Give the value that was computed last another name."""
+        if [value] != self._nodes[-1].output:
+            msg = f"{value} was not computed last"
+            raise ValueError(msg)
         self._nodes[-1].output[:] = [name]
         return name
 

@@ -253,24 +253,24 @@ def pair_scores(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, flo
     )
 
 
-def three_weights(weights: object, *, counting: int) -> tuple[float, float, float]:
-    """Weights of the dense, lexical and ColBERT score, as floats.
+def check_weights(weights: object, *, without_colbert: bool = False) -> tuple[float, float, float]:
+    """Three weights, of the dense, lexical and ColBERT score.
 
     Args:
-        weights: What the caller passed.
-        counting: How many of them, from the first on, must not all be 0.
+        weights: What the user gave.
+        without_colbert: Whether the mean of the first two alone is asked for too.
 
     Raises:
-        InputValueError: They are not three such numbers.
+        InputValueError: They are not three numbers from 0 on, one of those that a mean is made with above 0.
     """
     if isinstance(weights, list | tuple) or (isinstance(weights, np.ndarray) and weights.ndim == 1):
         found = [real(weight) for weight in weights[:4]]
         numbers = [number for number in found if number is not None and 0 <= number < np.inf]
-        if len(found) == len(numbers) == 3 and sum(numbers[:counting]) > 0:
+        if len(found) == len(numbers) == 3 and sum(numbers[: 2 if without_colbert else 3]) > 0:
             d, s, c = numbers
             return d, s, c
-    some = "them" if counting == 3 else "the first two"
-    msg = f"weights must be three numbers from 0 on, one of {some} above 0, got {shown(weights)}"
+    those = "the first two" if without_colbert else "them"
+    msg = f"weights must be three numbers from 0 on, one of {those} above 0, got {shown(weights)}"
     raise InputValueError(msg)
 
 

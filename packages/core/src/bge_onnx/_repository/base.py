@@ -12,6 +12,7 @@ from bge_onnx._catalogue.names import decoder
 from bge_onnx._catalogue.registry import catalogue_entry
 from bge_onnx._catalogue.spec import WeightsSpec
 from bge_onnx._checkpoint.architecture import Architecture
+from bge_onnx._repository.access import Access
 from bge_onnx._repository.files import Form
 from bge_onnx._repository.request import Request
 from bge_onnx._repository.search import Search
@@ -35,6 +36,7 @@ def resolve_base(
     cache: Path | None = None,
     sources: Sequence[SourceLike] | None = None,
     progress: bool | None = None,
+    access: Access | None = None,
 ) -> Path:
     """The folder of the checkpoint that an adapter was trained on.
 
@@ -45,6 +47,7 @@ def resolve_base(
         cache: See `locate`.
         sources: See `locate`.
         progress: See `locate`.
+        access: See `locate`.
 
     Raises:
         WeightsError: If there is no such folder, and no source has such a model.
@@ -69,7 +72,7 @@ def resolve_base(
     repository = pinned.repository if pinned is not None else name
     default = pinned.revision if pinned is not None else "main"
     weights = WeightsSpec(precision="fp32", repository=repository, revision=revision or default)
-    search = Search(chosen_sources(sources), cache=cache, show_progress=progress)
+    search = Search(chosen_sources(sources), cache=cache, show_progress=progress, access=access)
     try:
         return search.run(
             Request(name=name, weights=weights, described=True, checkpoint=True, look=_refuse_others)

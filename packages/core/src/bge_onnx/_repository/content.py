@@ -124,6 +124,9 @@ def _safetensors_spans(model: Path, widths: set[int]) -> Iterator[tuple[int, int
 def _by_digest(known: Sequence[KnownModel], precisions: Sequence[str]) -> Iterator[tuple[str, KnownModel]]:
     for entry in known:
         for weights in entry.spec.weights:
-            for file in (*weights.files, *(weights.maven.files if weights.maven is not None else ())):
-                if weights.precision in precisions and file.role == "model" and file.sha256 is not None:
-                    yield file.sha256, entry
+            for files in (weights.files, weights.maven.files if weights.maven is not None else ()):
+                # A graph whose numbers lie in files of their own is that of every model exported the same way.
+                whole = all(file.role != "data" for file in files)
+                for file in files:
+                    if whole and weights.precision in precisions and file.role == "model" and file.sha256 is not None:
+                        yield file.sha256, entry

@@ -17,11 +17,11 @@ class SourceError(Exception):
     """Why one source could not deliver; never leaves the package, a search collects them into one `WeightsError`."""
 
 
-def brief(error: BaseException | str) -> str:
+def brief(error: BaseException | str, *, secret: str | None = None) -> str:
     """One line of an error's text, without tokens, passwords and what stands behind the question mark of an address."""
     text = " ".join(str(error).split()) or type(error).__name__
-    for secret in _secrets():
-        text = text.replace(secret, "***")
+    for hidden in filter(None, (secret and secret.strip(), *_secrets())):
+        text = text.replace(hidden, "***")
     text = re.sub(r"\bhf_[A-Za-z0-9]{16,}", "***", text)
     text = re.sub(r"(?i)\b(bearer|basic) [\w.~+/=-]{6,}", r"\1 ***", text)
     text = re.sub(r"//[^/\s]*@|//[^\s/@]*:\S*@", "//***@", text)

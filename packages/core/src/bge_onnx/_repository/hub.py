@@ -23,13 +23,12 @@ from bge_onnx._repository.opens import check_opens
 from bge_onnx._repository.patience import Watch, watched, within
 from bge_onnx._repository.protocol import Listing, RemoteFile
 from bge_onnx._repository.resume import Transfer, counter, counts
-from bge_onnx._repository.sources import offline
 from bge_onnx.errors import UnsuitableModelError
 
 __all__ = ["Hub", "UnlistedError"]
 
 T = TypeVar("T")
-Token = Literal[False] | None  # False: none is sent; None: the user's own, if there is one
+Token = str | Literal[False] | None  # False: none is sent; None: the user's own, if there is one
 
 _logger = logging.getLogger("bge_onnx")
 
@@ -51,22 +50,22 @@ class Hub:
 
     name = "hub"
 
-    def __init__(self, *, cache: Path | None, advance: Callable[[int], object]) -> None:
+    def __init__(self, *, cache: Path | None, advance: Callable[[int], object], token: str | None = None) -> None:
         """Look nothing up yet.
 
         Args:
             cache: Where digests of large files are remembered.
             advance: Told the number of bytes whenever some have arrived.
+            token: None for the user's own, if there is one.
 
         Raises:
-            SourceError: If the network is not to be used, or `HF_ENDPOINT` is not an address.
+            SourceError: If `HF_ENDPOINT` is not an address.
         """
-        if offline():
-            raise SourceError("HF_HUB_OFFLINE is set, and the hub's own cache has no such files")
         self._endpoint = _endpoint()
         self._cache = cache
         self._advance = advance
-        self._token: Token = None
+        self._token: Token = token
+        self._secret = token
         self._listed: dict[str, tuple[RemoteFile, str | None]] = {}
         self._revision: str | None = None
 
@@ -171,7 +170,7 @@ class Hub:
                 raise SourceError(f"{self._shown} {error}") from None
             except Exception as error:  # of huggingface-hub and of whichever HTTP library it uses
                 status = _status(error)
-                if status in (401, 403) and self._token is None and _has_token():
+                if status in (401, 403) and (self._token or (self._token is None and _has_token())):
                     self._token, refused = False, True
                 elif attempt < _ATTEMPTS.get(status or 0, 1):
                     time.sleep(_pause(error, attempt))
@@ -180,7 +179,7 @@ class Hub:
                     raise self._failure(error, status, model, revision, path, refused=refused) from None
             else:
                 if refused:
-                    _logger.warning("the hub refused the token (HF_TOKEN); %s is read without it", model)
+                    _logger.warning("the hub refused the token (%s); %s is read without it", self._token_name, model)
                 return answer
 
     def _failure(
@@ -199,7 +198,8 @@ class Hub:
         what = f"{model}/{path}" if path else model
         http = f" (HTTP {status})" if status is not None else ""
         if refused:
-            return f"{self._shown}: the token was refused{http}, and without it {what} is not to be had; renew HF_TOKEN"
+            told = f"the token was refused{http}, and without it {what} is not to be had; renew {self._token_name}"
+            return f"{self._shown}: {told}"
         if "GatedRepoError" in kinds:
             return f"{self._shown}: access to {model} must be asked for on its page, and a token in HF_TOKEN{http}"
         if "RevisionNotFoundError" in kinds:
@@ -215,8 +215,12 @@ class Hub:
         if status is not None:
             return f"{self._shown}/{what} answered HTTP {status}"
         if kinds & {"ConnectError", "ConnectionError", "TimeoutException", "Timeout"} and path is None:
-            return f"{self._shown} cannot be reached: {brief(_deepest(error))}"
-        return f"{self._shown}/{what}: {brief(_deepest(error))}"
+            return f"{self._shown} cannot be reached: {brief(_deepest(error), secret=self._secret)}"
+        return f"{self._shown}/{what}: {brief(_deepest(error), secret=self._secret)}"
+
+    @property
+    def _token_name(self) -> str:
+        return "HF_TOKEN" if self._secret is None else "token"
 
     @property
     def _shown(self) -> str:

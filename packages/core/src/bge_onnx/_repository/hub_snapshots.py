@@ -14,7 +14,6 @@ from bge_onnx._repository.hub_cache import HubFolder, stated_digest_problem
 from bge_onnx._repository.opens import check_opens
 from bge_onnx._repository.protocol import Listing, RemoteFile
 from bge_onnx._repository.request import Request
-from bge_onnx._repository.sources import offline
 from bge_onnx.errors import BGEError, UnsuitableModelError, WeightsError
 
 __all__ = ["from_hub_cache"]
@@ -45,11 +44,9 @@ def from_hub_cache(request: Request, cache: Path) -> ModelFiles | None:
             reason = str(error)
         reasons.append(f"{commit[:12]}: {reason}")
     held = list(folder.snapshots())
-    if held and offline():
+    if held and request.offline:
         what = "; ".join(reasons) or f"it has {', '.join(held[:3])}, and {weights.revision} was asked for"
-        raise SourceError(
-            f"HF_HUB_OFFLINE is set, and the hub's own cache lacks it: {what}; pass revision= to take one"
-        )
+        raise SourceError(f"{request.offline}, and the hub's own cache lacks it: {what}; pass revision= to take one")
     return None
 
 
@@ -67,7 +64,7 @@ def _candidates(request: Request, folder: HubFolder, cache: Path) -> Iterator[tu
         paths = paths_in(snapshot)
         listing = Listing(tuple(RemoteFile(path, None, request.expected(path)) for path in paths), commit)
         taken = commit == asked or (asked is None and weights.revision == "main")
-        if _known_by_name(request, paths, exact=commit == asked) or (offline() and taken):
+        if _known_by_name(request, paths, exact=commit == asked) or (request.offline and taken):
             yield commit, listing
 
 
@@ -100,10 +97,10 @@ def _unfit(request: Request, snapshot: Path, choice: Choice, cache: Path) -> str
                 check_opens(place)
         except UnsuitableModelError as error:
             return str(error)
-    return _unfit_parts(snapshot, choice, cache)
+    return _unfit_parts(request, snapshot, choice, cache)
 
 
-def _unfit_parts(snapshot: Path, choice: Choice, cache: Path) -> str | None:
+def _unfit_parts(request: Request, snapshot: Path, choice: Choice, cache: Path) -> str | None:
     from bge_onnx._repository.gather import parts_of
 
     try:
@@ -113,7 +110,7 @@ def _unfit_parts(snapshot: Path, choice: Choice, cache: Path) -> str | None:
     for path in parts:
         if not (snapshot / path).is_file():
             return f"{path} is missing"
-        problem = stated_digest_problem(snapshot / path, sha256=None, blob=None, cache=cache)
+        problem = stated_digest_problem(snapshot / path, sha256=request.expected(path), blob=None, cache=cache)
         if problem is not None:
             return f"{path} {problem}"
     return None

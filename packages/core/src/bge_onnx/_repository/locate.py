@@ -19,8 +19,9 @@ from bge_onnx._catalogue.json_file import read_object
 from bge_onnx._catalogue.names import KnownModel, decoder, hub_cache_id, own_name
 from bge_onnx._catalogue.registry import catalogue_entry, known_models, name_of, nearest, unknown
 from bge_onnx._catalogue.resolve import check_arguments, from_catalogue, place_of, settled
-from bge_onnx._catalogue.spec import ModelSpec, Pooling, Precision, Task, WeightsSpec
+from bge_onnx._catalogue.spec import MADE_HERE, ModelSpec, Pooling, Precision, Task, WeightsSpec
 from bge_onnx._checkpoint.architecture import Architecture
+from bge_onnx._repository.access import Access
 from bge_onnx._repository.base import resolve_base
 from bge_onnx._repository.choice import HEADS, head_role
 from bge_onnx._repository.content import known_graphs, recognise
@@ -74,13 +75,14 @@ def locate(
     progress: bool | None = None,
     pooling: Pooling | None = None,
     query_instruction: str | None = None,
+    access: Access | None = None,
 ) -> Located:
     """Find out what a user means by `model`, and bring its files onto this machine.
 
     Args:
         model: A folder, a name of the catalogue, the id of any hub repository, or a `ModelSpec`.
         task: What the model is to be used for.
-        precision: "fp32", "fp16" or "int8-dynamic" as published; "int8" is made of "fp32".
+        precision: "fp32", "fp16" or "int8-dynamic" as published; "int8" and "bf16" are made of "fp32".
         file: The weights file to take where there are several; its content then says the precision.
         revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
         cache: The cache; None for the default one.
@@ -88,6 +90,7 @@ def locate(
         progress: Whether to show a bar during downloads; None for "if stderr is a terminal".
         pooling: Overrides what the catalogue or the folder says; settles a folder that does not say.
         query_instruction: Likewise; "" for none.
+        access: How the network may be used; None for as the environment says.
 
     Raises:
         InputTypeError: If an argument has the wrong type.
@@ -105,11 +108,11 @@ def locate(
     finder = _Finder(
         task=task,
         asked=precision,
-        precision="fp32" if precision == "int8" else precision,
+        precision="fp32" if precision in MADE_HERE else precision,
         file=file,
         cache=cache,
-        search=Search(chosen_sources(sources), cache=cache, show_progress=progress),
-        base_of=partial(resolve_base, cache=cache, sources=sources, progress=progress),
+        search=Search(chosen_sources(sources), cache=cache, show_progress=progress, access=access),
+        base_of=partial(resolve_base, cache=cache, sources=sources, progress=progress, access=access),
         pooling=pooling,
         query_instruction=query_instruction,
     )

@@ -10,6 +10,7 @@ from bge_onnx._catalogue.spec import FileSpec, Precision, WeightsSpec
 from bge_onnx._repository.choice import Choice, choose, head_role
 from bge_onnx._repository.files import Form
 from bge_onnx._repository.protocol import Listing
+from bge_onnx._repository.sources import offline
 from bge_onnx.errors import WeightsError
 
 __all__ = ["Request"]
@@ -33,6 +34,7 @@ class Request:
         described: The small files that say what a model is are wanted, because nothing else says it.
         checkpoint: Only a checkpoint will do.
         only: These files and no others, the first of them in the role of the model.
+        local_only: The network is not to be used.
     """
 
     name: str
@@ -43,6 +45,12 @@ class Request:
     described: bool = False
     checkpoint: bool = False
     only: tuple[str, ...] = ()
+    local_only: bool = False
+
+    @property
+    def offline(self) -> str:
+        """What forbids the network; "" if nothing does."""
+        return "local_files_only is set" if self.local_only else "HF_HUB_OFFLINE is set" if offline() else ""
 
     @property
     def precision(self) -> Precision:

@@ -69,7 +69,7 @@ class Transfer:
     digest: str | None
     folder: Path
     endpoint: str
-    token: Literal[False] | None
+    token: str | Literal[False] | None
     watch: Watch
 
     def take_up(self) -> None:

@@ -11,6 +11,7 @@ from bge_onnx._cache.entries import DamagedEntryError, Entry
 from bge_onnx._cache.links import real_files
 from bge_onnx._cache.listings import remember_listing
 from bge_onnx._cache.place import default_cache_dir, notes_place
+from bge_onnx._repository.access import Access
 from bge_onnx._repository.download_bar import download_bar
 from bge_onnx._repository.errors import SourceError, brief
 from bge_onnx._repository.files import ModelFiles
@@ -23,7 +24,7 @@ from bge_onnx._repository.maven import Maven
 from bge_onnx._repository.others import refuse_other_model
 from bge_onnx._repository.protocol import Listing, RemoteFile, Repository
 from bge_onnx._repository.request import Request
-from bge_onnx._repository.sources import Source, offline, word_of
+from bge_onnx._repository.sources import Source, word_of
 from bge_onnx._repository.store import fill, stored
 from bge_onnx.errors import InputValueError, UnsuitableModelError, WeightsError
 
@@ -35,17 +36,26 @@ _logger = logging.getLogger("bge_onnx")
 class Search:
     """One search: where it looks, and where it keeps what it finds."""
 
-    def __init__(self, sources: tuple[Source, ...], *, cache: Path | None, show_progress: bool | None) -> None:
+    def __init__(
+        self,
+        sources: tuple[Source, ...],
+        *,
+        cache: Path | None,
+        show_progress: bool | None,
+        access: Access | None = None,
+    ) -> None:
         """Look nowhere yet.
 
         Args:
             sources: In order.
             cache: The cache; None for `default_cache_dir()`, which is asked for only where it is needed.
             show_progress: Whether to show a bar during downloads; None for "if stderr is a terminal".
+            access: How the network may be used; None for as the environment says.
         """
         self._sources = sources
         self._given = cache
         self._show = show_progress
+        self._access = access or Access()
 
     def run(self, request: Request) -> ModelFiles:
         """Find complete, verified files of a model on disk, or bring them there.
@@ -57,6 +67,7 @@ class Search:
             UnsuitableModelError: If the model is there, and cannot serve.
             WeightsError: If no source delivers; the message says why, source by source.
         """
+        request = replace(request, local_only=self._access.local_only)
         failures: list[str] = []
         refused: InputValueError | None = None
         for source in self._sources:
@@ -116,12 +127,14 @@ class Search:
 
     def _from_hub(self, request: Request) -> ModelFiles:
         weights = request.weights
-        if len(weights.revision) == 40 or offline():
+        if len(weights.revision) == 40 or request.offline:
             held = from_hub_cache(request, self._cache)
             if held is not None:
                 return real_files(held, self._given)
+        if request.offline:
+            raise SourceError(f"{request.offline}, and the hub's own cache has no such files")
         with download_bar(f"{request.name} {request.precision}", None, self._show) as bar:
-            hub = Hub(cache=self.notes, advance=bar)
+            hub = Hub(cache=self.notes, advance=bar, token=self._access.secret())
             try:
                 listing = hub.list_files(weights.repository, weights.revision)
             except UnlistedError:
@@ -154,7 +167,7 @@ class Search:
         label = f"maven {artifact.group}:{artifact.artifact}:{artifact.version}"
         if (held := self._held(entry, request, "maven")) is not None:
             return held
-        _refuse_network()
+        _refuse_network(request)
         with entry.locked(), TemporaryDirectory(dir=entry.folder.parent, prefix=f".{entry.folder.name}.work-") as work:
             maven = Maven(artifact, artifact.files or request.weights.files, Path(work))
             return self._filled(entry, maven, "maven", request, label)
@@ -165,7 +178,7 @@ class Search:
         told = "cache" in self._sources or word == getattr(repository, "name", None)
         if told and (held := self._held(entry, request, word)) is not None:
             return held
-        _refuse_network()
+        _refuse_network(request)
         with entry.locked():
             return self._filled(entry, repository, word, request, None, anew=not told)
 
@@ -222,6 +235,6 @@ class Search:
         )
 
 
-def _refuse_network() -> None:
-    if offline():
-        raise SourceError("HF_HUB_OFFLINE is set, and this source has stored nothing")
+def _refuse_network(request: Request) -> None:
+    if request.offline:
+        raise SourceError(f"{request.offline}, and this source has stored nothing")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import onnxruntime as ort
 
+from bge_onnx._catalogue.spec import Precision
+from bge_onnx._runtime.bfloat16 import Runtime, bfloat16_runtime
 from bge_onnx._runtime.cpu import available_cpus
 from bge_onnx._shown import shown
 from bge_onnx.errors import InputTypeError, InputValueError, ProviderError
@@ -16,7 +18,11 @@ from bge_onnx.errors import InputTypeError, InputValueError, ProviderError
 Provider: TypeAlias = str | tuple[str, Mapping[str, Any]]
 ProviderSpec: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
+# What graphs are made for: the kernels of ONNX Runtime's CPU or CUDA provider, OpenVINO, or whatever else there may be.
+Target: TypeAlias = Literal["cpu", "cuda", "openvino", "other"]
+
 CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 _SUFFIX = "ExecutionProvider"
 
 # Padded tokens a batch. Measured on AVX2 and AVX-512 machines: batches of this size stay in the cache, and larger ones
@@ -27,6 +33,10 @@ CPU_BUDGET = 512
 _OTHER_BUDGET = 32_768
 # One batch computes while the next one's inputs travel.
 _OTHER_CALLERS = 2
+
+# Options that stand where the user states none. ONNX Runtime would multiply float32 with 10 bits of mantissa on CUDA,
+# which moves vectors in the fourth digit: float32 is what was asked for.
+_DEFAULTS: Mapping[str, Mapping[str, str]] = {CUDA: {"use_tf32": "0"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,8 @@ class Device:
         callers: How many batches run at the same time.
         session_threads: Threads of the session that those batches share.
         token_budget: The most padded tokens in a batch, unless the user says otherwise.
+        runtime: What computes. OpenVINO runs on the CPU, whatever `providers` say of ONNX Runtime.
+        bfloat16: Whether matrices are multiplied in bfloat16.
     """
 
     providers: tuple[ProviderSpec, ...]
@@ -46,19 +58,36 @@ class Device:
     callers: int
     session_threads: int
     token_budget: int
+    runtime: Runtime = "onnxruntime"
+    bfloat16: bool = False
 
     @classmethod
-    def of(cls, providers: Sequence[Provider] | None, *, threads: int | None) -> Device:
+    def of(cls, providers: Sequence[Provider] | None, *, threads: int | None, precision: Precision = "fp32") -> Device:
         """The device that these providers stand for; None for the CPU.
 
         Raises:
-            ProviderError: One of them is not part of this ONNX Runtime; the message names those that are.
+            InputValueError: The precision is not made for this device.
+            ProviderError: One of them is not part of this ONNX Runtime; the message names those that are. Or nothing
+                here multiplies in bfloat16.
         """
         specs = _provider_specs(providers)
         granted = threads or available_cpus()
-        if _cpu_only(specs):
+        cpu = _cpu_only(specs)
+        if precision == "bf16" and not cpu:
+            msg = "precision='bf16' is made for the CPU; leave providers= out, or pass precision='fp16'"
+            raise InputValueError(msg)
+        if cpu:
+            bfloat16 = precision == "bf16"
             # Callers with one thread each are faster than one caller with all threads.
-            return cls(providers=specs, threads=granted, callers=granted, session_threads=1, token_budget=CPU_BUDGET)
+            return cls(
+                providers=specs,
+                threads=granted,
+                callers=granted,
+                session_threads=1,
+                token_budget=CPU_BUDGET,
+                runtime=bfloat16_runtime() if bfloat16 else "onnxruntime",
+                bfloat16=bfloat16,
+            )
         return cls(
             providers=specs,
             threads=granted,
@@ -68,9 +97,18 @@ class Device:
         )
 
     @property
+    def target(self) -> Target:
+        """Whom graphs are made for."""
+        if self.runtime == "openvino":
+            return "openvino"
+        if _cpu_only(self.providers):
+            return "cpu"
+        return "cuda" if self.providers[0][0] == CUDA else "other"
+
+    @property
     def is_cpu(self) -> bool:
-        """Whether the CPU is all that was asked for: only then are graphs prepared and weights mapped."""
-        return _cpu_only(self.providers)
+        """Whether ONNX Runtime's own CPU kernels compute: only then are weights mapped, and forks survived."""
+        return self.target == "cpu"
 
 
 def provider_names(providers: object) -> list[Provider] | None:
@@ -133,10 +171,9 @@ def _provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec,
 
 
 def _spec(provider: Provider) -> ProviderSpec:
-    if isinstance(provider, str):
-        return provider, ()
-    name, options = provider
-    return name, tuple(sorted((str(key), str(value)) for key, value in options.items()))
+    name, options = (provider, {}) if isinstance(provider, str) else provider
+    stated = {str(key): str(value) for key, value in options.items()}
+    return name, tuple(sorted({**_DEFAULTS.get(name, {}), **stated}.items()))
 
 
 def _cpu_only(specs: Sequence[ProviderSpec]) -> bool:

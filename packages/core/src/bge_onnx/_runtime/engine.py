@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,19 @@ from bge_onnx._runtime.session import PREPACKS, Session, SessionSpec
 from bge_onnx._runtime.shared import open_things, shared
 from bge_onnx.errors import BGEError
 
+if TYPE_CHECKING:
+    from bge_onnx._runtime.openvino import OpenVinoSession
+
+OpenGraph: TypeAlias = "Session | OpenVinoSession"
+
 _logger = logging.getLogger("bge_onnx")
 
 # A batch of more padded tokens than this is an exception on a CPU, whose memory is given back at once.
 _LARGE_BATCH = 2048
+
+# The lone text for which the session with all threads is opened. OpenVINO compiles it in a third of a second, and it
+# has weights of its own.
+_LONE_MAPPED, _LONE_COMPILED = 2, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +61,8 @@ class Engine:
     def __init__(self, spec: EngineSpec) -> None:
         """Open the graph; see `Session` for the errors."""
         self.spec = spec
-        self._bulk = Lazy(lambda: Session(spec.session, spec.device, threads=spec.device.session_threads))
-        self._lone = Lazy(lambda: Session(spec.session, spec.device, threads=spec.device.threads))
+        self._bulk = Lazy(lambda: _open(spec, callers=spec.device.callers))
+        self._lone = Lazy(lambda: _open(spec, callers=1))
         self._lone_texts = 0
         session = self._bulk.get()
         self.providers = session.providers
@@ -69,14 +79,15 @@ class Engine:
         session = self._lone_session() if alone and len(ids) == 1 else self._bulk.get()
         return session.run(feed, shrink=self.spec.device.is_cpu and ids.size > _LARGE_BATCH)
 
-    def _lone_session(self) -> Session:
+    def _lone_session(self) -> OpenGraph:
         """The session with all threads, for the lowest latency of a text that nothing competes with."""
         device = self.spec.device
-        if device.threads == device.session_threads or not (PREPACKS and self.spec.session.optimised):
+        mapped, compiled = PREPACKS and self.spec.session.optimised, device.runtime == "openvino"
+        if device.threads == device.session_threads or not (mapped or compiled):
             return self._bulk.get()  # another session would copy the weights
         self._lone_texts += 1
-        if self._lone_texts == 1:
-            return self._bulk.get()  # opening another session would cost more than it saves on the first text
+        if self._lone_texts < (_LONE_COMPILED if compiled else _LONE_MAPPED):
+            return self._bulk.get()  # opening another session would cost more than it saves on the first texts
         try:
             return self._lone.get()
         except BGEError as error:  # its file may be gone, as after a cleaned cache; the open session still works
@@ -98,12 +109,22 @@ class Engine:
             self._bulk.forget()
 
 
+def _open(spec: EngineSpec, *, callers: int) -> OpenGraph:
+    """A session for so many batches at the same time; a single one has all threads."""
+    device = spec.device
+    if device.runtime == "openvino":
+        from bge_onnx._runtime.openvino import OpenVinoSession  # which few need
+
+        return OpenVinoSession(spec.session, device, streams=callers)
+    return Session(spec.session, device, threads=device.threads if callers == 1 else device.session_threads)
+
+
 def engine(spec: EngineSpec) -> Engine:
     """The open engine for these settings, opened now if nobody holds it."""
     return shared(spec, lambda: Engine(spec))
 
 
-def _abandon(session: Session) -> None:
+def _abandon(session: OpenGraph) -> None:
     """Never destroy a session, not even when the process ends: that would join threads that do not exist here."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 

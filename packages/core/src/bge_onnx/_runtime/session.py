@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import contextlib
+import io
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from bge_onnx._heads.vectors import Outputs
-from bge_onnx._runtime.device import CPU, Device
+from bge_onnx._runtime.device import CPU, CUDA, Device
 from bge_onnx._shown import shown
 from bge_onnx.errors import InferenceError, ProviderError, UnsuitableModelError
 
@@ -62,8 +64,11 @@ class Session:
             UnsuitableModelError: The file is not a readable graph, or none with the inputs and outputs that are due.
         """
         self._session = _load(spec, device, threads=threads)
-        self.outputs = _outputs(self._session, spec)
-        self._dtypes = _input_dtypes(self._session, spec.path)
+        self.outputs = chosen_outputs([node.name for node in self._session.get_outputs()], spec)
+        self._dtypes = input_dtypes(
+            {node.name: (_DTYPES.get(node.type, np.int64), node.shape) for node in self._session.get_inputs()},
+            spec.path,
+        )
         self._shrink = ort.RunOptions()
         self._shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
@@ -95,7 +100,7 @@ class Session:
         return dict(zip(self.outputs, values, strict=True))
 
 
-def session_options(*, threads: int) -> ort.SessionOptions:
+def session_options(*, threads: int, bfloat16: bool = False) -> ort.SessionOptions:
     """Options shared by every session of the package.
 
     Threads never spin between runs, because that burns the CPU quota that a container's next batch needs; within a run
@@ -109,21 +114,24 @@ def session_options(*, threads: int) -> ort.SessionOptions:
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if bfloat16:  # has a meaning on ARM alone
+        options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     return options
 
 
-def save_optimised(source: Path, target: Path, *, data: str) -> None:
+def save_optimised(source: Path, target: Path, *, data: str, bfloat16: bool = False) -> None:
     """Write the graph as ONNX Runtime optimises it for this CPU, with the matrices as its kernels read them.
 
     Args:
         source: The graph to optimise.
         target: The file to write.
         data: Name of the file beside it that takes the tensors.
+        bfloat16: The matrices are for kernels that multiply in bfloat16.
 
     Raises:
         OSError: The files cannot be written, or the graph cannot be loaded; ONNX Runtime does not tell these apart.
     """
-    options = session_options(threads=1)
+    options = session_options(threads=1, bfloat16=bfloat16)
     options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", data)
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
@@ -135,11 +143,12 @@ def save_optimised(source: Path, target: Path, *, data: str) -> None:
 
 
 def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSession:
-    options = session_options(threads=threads)
+    options = session_options(threads=threads, bfloat16=device.bfloat16)
     if spec.optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers = [(name, dict(settings)) for name, settings in device.providers]
     names = [name for name, _ in device.providers]
+    preload(names)
     try:
         # Without its fallback, which prints to the terminal and tries other devices.
         session = ort.InferenceSession(str(spec.path), options, providers=providers, enable_fallback=0)
@@ -149,6 +158,32 @@ def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSe
             raise ProviderError(msg) from error
         msg = f"ONNX Runtime could not load {spec.path}: {first_line(error)}"
         raise UnsuitableModelError(msg) from error
+    check_active(session, names)
+    return session
+
+
+def preload(names: Sequence[str]) -> None:
+    """Load CUDA's libraries where pip has put them; the system's own are found without this.
+
+    Args:
+        names: The execution providers that are asked for.
+    """
+    load = getattr(ort, "preload_dlls", None)
+    if CUDA in names and load is not None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses, and the session says so itself
+            load()
+
+
+def check_active(session: ort.InferenceSession, names: Sequence[str]) -> None:
+    """Refuse a session that runs elsewhere than it was asked to.
+
+    Args:
+        session: An open session.
+        names: The execution providers that were asked for.
+
+    Raises:
+        ProviderError: ONNX Runtime fell back to another one.
+    """
     active = session.get_providers()
     if active[0] != names[0] or not set(names) <= set(active):
         msg = (
@@ -156,7 +191,6 @@ def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSe
             "its driver or libraries do not load here: repair them, or leave providers= out for the CPU"
         )
         raise ProviderError(msg)
-    return session
 
 
 def first_line(error: Exception) -> str:
@@ -173,10 +207,14 @@ def _listed(names: Collection[str]) -> str:
     return ", ".join([*some, "..."] if len(names) > _MOST_NAMES else some)
 
 
-def _outputs(session: ort.InferenceSession, spec: SessionSpec) -> list[str]:
-    names = {node.name for node in session.get_outputs()}
+def chosen_outputs(names: Collection[str], spec: SessionSpec) -> list[str]:
+    """The outputs to read of those that a graph has.
+
+    Raises:
+        UnsuitableModelError: It has not what is due.
+    """
     for alternative in spec.outputs:
-        if names.issuperset(alternative):
+        if set(names).issuperset(alternative):
             return list(alternative)
     due = " or ".join("+".join(alternative) for alternative in spec.outputs)
     other = "Embedder" if spec.outputs == LOGIT_OUTPUTS else "Reranker"
@@ -187,15 +225,23 @@ def _outputs(session: ort.InferenceSession, spec: SessionSpec) -> list[str]:
     raise UnsuitableModelError(msg)
 
 
-def _input_dtypes(session: ort.InferenceSession, path: Path) -> dict[str, type[np.integer[Any]]]:
-    nodes = session.get_inputs()
-    unknown = sorted({node.name for node in nodes} - _INPUTS)
+def input_dtypes(inputs: Mapping[str, tuple[npt.DTypeLike, Sequence[object]]], path: Path) -> dict[str, npt.DTypeLike]:
+    """What to feed a graph: the type of every input by name.
+
+    Args:
+        inputs: The type and the axes of every input of the graph; an int is a fixed size.
+        path: The graph.
+
+    Raises:
+        UnsuitableModelError: It asks for inputs that no BGE encoder has, or for a fixed size.
+    """
+    unknown = sorted(set(inputs) - _INPUTS)
     if unknown:
         msg = f"{path} asks for the inputs {_listed(unknown)}, which no BGE encoder has; export it without them"
         raise UnsuitableModelError(msg)
-    fixed = next((node for node in nodes if any(isinstance(size, int) for size in node.shape)), None)
-    if fixed is not None:
-        shape = "x".join(map(str, fixed.shape))
-        msg = f"{path} takes {fixed.name} of the fixed shape {shape}; export it with dynamic batch and sequence axes"
-        raise UnsuitableModelError(msg)
-    return {node.name: _DTYPES.get(node.type, np.int64) for node in nodes}
+    for name, (_, sizes) in inputs.items():
+        if any(isinstance(size, int) for size in sizes):
+            shape = "x".join("?" if size is None else str(size) for size in sizes)
+            msg = f"{path} takes {name} of the fixed shape {shape}; export it with dynamic batch and sequence axes"
+            raise UnsuitableModelError(msg)
+    return {name: dtype for name, (dtype, _) in inputs.items()}

@@ -7,9 +7,9 @@ frames, dicts of columns and lists of rows, for Ray, Dask, Hugging Face datasets
 
 from __future__ import annotations
 
+from bge_onnx._text.roles import Role
 from bge_onnx.bulk._arrow import MissingPackageError
 from bge_onnx.bulk._batches import EmbedBatches, RerankBatches
-from bge_onnx.bulk._encoding import Role
 from bge_onnx.bulk._files import PART_ROWS, EmbedSummary, OnError, embed_files
 from bge_onnx.bulk._inputs import Format
 from bge_onnx.bulk._parts import ResumeError

@@ -21,12 +21,26 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     # One name, not a random one: what a killed process left behind is overwritten by the next.
     scratch = path.with_name(f".{path.name}.tmp")
+    scratch.unlink(missing_ok=True)  # it may be a second name of something that is whole
     with scratch.open("wb") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
     sync_folder(path.parent)
+
+
+def link_whole(source: Path, target: Path) -> None:
+    """Give a file that is on disk a second name; one of that name is replaced.
+
+    Raises:
+        OSError: The file system has no hard links, or the two lie on different ones.
+    """
+    scratch = target.with_name(f".{target.name}.tmp")
+    scratch.unlink(missing_ok=True)
+    os.link(source, scratch)
+    scratch.replace(target)
+    sync_folder(target.parent)
 
 
 def write_json(path: Path, content: object) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from bge_onnx import checks
 from bge_onnx._text.checks import check_iterable
+from bge_onnx._text.roles import Role, check_role
 from bge_onnx.bulk._columns import Column, Numbers, SparseVectors, Vectors, check_name
-from bge_onnx.bulk._encoding import Role, check_role, encode_together, open_for_bulk
+from bge_onnx.bulk._encoding import encode_together, open_for_bulk
 from bge_onnx.bulk._frames import Batch, column_of, with_columns
 from bge_onnx.bulk._granted import granted_cpus
 from bge_onnx.bulk._missing import Nulls, check_nulls, find_missing

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from bge_onnx import checks
 from bge_onnx._heads.lexical import LexicalWeights
 from bge_onnx._heads.vectors import FloatArray
+from bge_onnx._text.roles import Role
 from bge_onnx.embedder import Embedder
 from bge_onnx.errors import InputValueError
 from bge_onnx.m3 import M3Embedder
 from bge_onnx.settings import EmbedderSettings, ModelName
-
-Role: TypeAlias = Literal["document", "query"]
 
 # The core sorts texts by length within windows of this size, so a call of one window is planned alike every time.
 CHUNK = 2048
@@ -33,15 +30,6 @@ class Encoded:
 
     vectors: FloatArray
     sparse: list[LexicalWeights] | None
-
-
-def check_role(role: object) -> Role:
-    """The role itself.
-
-    Raises:
-        InputValueError: It is neither "document" nor "query".
-    """
-    return checks.choice("role", role, allowed=get_args(Role))  # type: ignore[return-value]  # it is one of them
 
 
 def open_for_bulk(model: ModelName, settings: EmbedderSettings, *, sparse: bool) -> Embedder:

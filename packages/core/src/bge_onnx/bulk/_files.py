@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,17 +12,18 @@ from typing import Any, Literal, TypeAlias, Unpack, get_args
 from bge_onnx import checks
 from bge_onnx._shown import shown
 from bge_onnx._text.checks import check_whole
+from bge_onnx._text.roles import Role, check_role
 from bge_onnx.bulk._atomic import read_json, write_json
 from bge_onnx.bulk._columns import check_name
-from bge_onnx.bulk._encoding import Role, check_role, open_for_bulk
+from bge_onnx.bulk._encoding import open_for_bulk
 from bge_onnx.bulk._inputs import Format, Input, find_inputs
 from bge_onnx.bulk._outputs import choose_output
 from bge_onnx.bulk._parts import Parts, ResumeError, differing
 from bge_onnx.bulk._reading import Reading
-from bge_onnx.bulk._run import EmbedProgress, Run, make_all
+from bge_onnx.bulk._run import EmbedProgress, Run, TooLong, make_all, skipped_before
 from bge_onnx.bulk._side_file import write_side_file
 from bge_onnx.errors import InputTypeError, InputValueError
-from bge_onnx.settings import EmbedderSettings, ModelName, check_settings
+from bge_onnx.settings import EmbedderSettings, ModelName, Truncate, check_settings
 
 OnError: TypeAlias = Literal["stop", "skip"]
 
@@ -32,6 +34,7 @@ PART_ROWS = 4096
 # What file systems take, with room for the names that are put beside it.
 _LONGEST_NAME = 200  # bytes
 _LONGEST_PATH = 2000
+_TOO_LONG: dict[Truncate, TooLong] = {"warn": "cut", "silent": "cut", "error": "bad row", "window": "whole"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +130,7 @@ def embed_files(
             "sparse": sparse,
             "column": column,
             "id_column": id_column,
-            "on_error": on_error,
-            "too_long": "bad row" if truncate == "error" else "cut",
+            "too_long": _TOO_LONG[truncate],
             "part_rows": part_rows,
             "inputs": [[each.name, each.format] for each in found],
             "fingerprint": embedder.fingerprint,
@@ -141,7 +143,7 @@ def embed_files(
             role=role,
             sparse=sparse,
             numbered=id_column is None,
-            refuse_long=truncate == "error",
+            too_long=_TOO_LONG[truncate],
             stop=on_error == "stop",
             part_rows=part_rows,
         )
@@ -158,7 +160,7 @@ def _finish(
     progress: Callable[[EmbedProgress], object] | None,
 ) -> EmbedSummary:
     busy = ResumeError(f"another process is writing {target}; wait for it, or name another output")
-    with run.parts.held(busy=busy):
+    with run.parts.held(busy=busy), _tidied(run.parts):
         manifest = target.with_name(f"{target.name}.manifest.json")
         side = target.with_name(f"{target.name}.bad.jsonl")
         sizes = [each.size for each in inputs]
@@ -206,8 +208,13 @@ def _complete(run: Run, target: Path, manifest: Path, side: Path, settings: dict
     found = read_json(manifest)
     difference = "it has no manifest" if found is None else differing(found["settings"], settings)
     if difference is not None:
-        msg = f"{target} exists and is not what this run makes ({difference}); name another output, or overwrite it"
+        msg = (
+            f"{target} exists and is not what this run makes ({difference}); name another output, or replace it with "
+            "overwrite=True"
+        )
         raise ResumeError(msg)
+    if run.stop and found["skipped"]:
+        raise skipped_before(target, found["skipped"])
     files = (*run.output.files, *([side] if found["skipped"] else []))
     return EmbedSummary(
         rows=found["rows"],
@@ -220,10 +227,22 @@ def _complete(run: Run, target: Path, manifest: Path, side: Path, settings: dict
     )
 
 
+@contextlib.contextmanager
+def _tidied(parts: Parts) -> Iterator[None]:
+    """Leave nothing behind where nothing was committed."""
+    try:
+        yield
+    except BaseException:
+        if parts.empty:
+            parts.remove()
+        raise
+
+
 def _quiet(settings: EmbedderSettings) -> EmbedderSettings:
     """The settings with cutting left to be counted here, where file and line are known."""
     quiet = settings.copy()
-    quiet["truncate"] = "silent"
+    if quiet.get("truncate", "warn") in ("warn", "error"):
+        quiet["truncate"] = "silent"
     return quiet
 
 

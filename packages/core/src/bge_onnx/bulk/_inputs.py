@@ -45,7 +45,7 @@ class Input:
 
     @property
     def size(self) -> int | None:
-        """Bytes on disk; None for what is no file."""
+        """Bytes on disk; None for what is not a file."""
         path = Path(self.name)
         return path.stat().st_size if self.name != STDIN and path.is_file() else None
 
@@ -55,7 +55,7 @@ def find_inputs(names: object, *, format: Format | None = None) -> list[Input]: 
 
     Args:
         names: Files, folders (every file in them whose name tells its format), patterns such as `corpus/*.jsonl`, or
-            "-" for standard input; one or several.
+            "-" for standard input; one or several. What an earlier run has written into a folder is not an input.
         format: How all of them are written; None to tell from each name. Standard input is text unless it says else.
 
     Returns:
@@ -102,7 +102,9 @@ def _expand(name: str) -> list[str]:
         raise InputValueError(msg) from None
     if is_folder(path):
         inside = sorted(
-            str(file) for file in path.iterdir() if file.is_file() and _visible(file) and _suffix(file.name)
+            str(file)
+            for file in path.iterdir()
+            if file.is_file() and _visible(file) and _suffix(file.name) and not _written_by_a_run(file)
         )
         if not inside:
             msg = f"{name} holds no file that ends in {', '.join(_SUFFIXES)}; name its files"
@@ -122,6 +124,12 @@ def _expand(name: str) -> list[str]:
 def _visible(file: Path) -> bool:
     """What Spark and Hadoop write about their own work begins with one of these."""
     return not file.name.startswith((".", "_"))
+
+
+def _written_by_a_run(file: Path) -> bool:
+    """What stands beside an output of `embed_files`, and that output itself."""
+    outputs = (file.name, file.name.removesuffix(".bad.jsonl"), f"{file.name.removesuffix('.ids.txt')}.npy")
+    return any(file.with_name(f"{name}.manifest.json").is_file() for name in outputs)
 
 
 def _suffix(name: str) -> Format | None:

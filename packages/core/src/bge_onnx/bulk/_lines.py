@@ -14,6 +14,14 @@ from bge_onnx.errors import InputValueError
 
 _BOM = b"\xef\xbb\xbf"
 _SHOWN = 8  # names of columns in a message
+_JSON_NAMES = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None) -> Iterator[Record]:  # noqa: ARG001
@@ -35,7 +43,7 @@ def read_text(file: IO[bytes], name: str, *, column: str, id_column: str | None)
 
 
 def read_jsonl(file: IO[bytes], name: str, *, column: str, id_column: str | None) -> Iterator[Record]:
-    """One JSON object a line; blank lines are no rows."""
+    """One JSON object a line; blank lines are not rows."""
     for line, raw in enumerate(_lines(file), 1):
         if not raw.strip():
             continue
@@ -60,7 +68,7 @@ def read_csv(
         InputValueError: The header lacks a column.
     """
     csv.field_size_limit(2**31 - 1)  # the module's own limit of 128 KiB a field is below a long passage
-    # Bytes that are no UTF-8 come through as lone surrogates, and the row that holds them is refused later.
+    # Bytes that are not UTF-8 come through as lone surrogates, and the row that holds them is refused later.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     header = next(rows, None)
@@ -127,7 +135,7 @@ def _place(places: dict[str, int], column: str, name: str) -> int:
 
 def _value(row: object, column: str) -> object:
     if not isinstance(row, dict):
-        msg = f"it is not a JSON object but {type(row).__name__}"
+        msg = f"it is not a JSON object but {_JSON_NAMES.get(type(row), type(row).__name__)}"
         raise _UnusableError(msg)
     if column not in row:
         held = ", ".join(map(repr, list(row)[:_SHOWN])) or "nothing"

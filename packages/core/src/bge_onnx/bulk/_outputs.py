@@ -14,7 +14,7 @@ import numpy as np
 from bge_onnx._heads.lexical import LexicalWeights
 from bge_onnx._heads.vectors import FloatArray
 from bge_onnx.bulk._arrow import Foreign, parquet, pyarrow
-from bge_onnx.bulk._atomic import write_whole
+from bge_onnx.bulk._atomic import link_whole, write_whole
 from bge_onnx.bulk._columns import fixed_size_list, sparse_struct
 from bge_onnx.bulk._parts import Part, PartFiles, Parts
 from bge_onnx.errors import InputValueError
@@ -128,7 +128,7 @@ class DatasetOutput:
         for stale in set(self.out.glob("part-*.parquet")) - {self.out / path.name for path in wanted}:
             stale.unlink()
         for path in wanted:
-            _copy(path, self.out / path.name)
+            _put(path, self.out / path.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +182,9 @@ def choose_output(out: Path, *, dimension: int, sparse: bool, facts: Mapping[str
         InputValueError: The name ends in something else, or `.npy` is to hold sparse vectors.
     """
     suffix = out.suffix.lower()
+    if suffix not in ("", ".npy", ".parquet") and not out.is_dir():
+        msg = f"out must end in .parquet or .npy, or be a folder's name without a suffix, got {out.name!r}"
+        raise InputValueError(msg)
     if suffix == ".npy":
         if sparse:
             msg = f"sparse vectors fit no .npy file; write Parquet: {out.with_suffix('.parquet').name}"
@@ -191,17 +194,15 @@ def choose_output(out: Path, *, dimension: int, sparse: bool, facts: Mapping[str
     parquet()  # a missing package is better noticed before the work than after it
     if suffix == ".parquet":
         return one
-    if suffix and not out.is_dir():
-        msg = f"out must end in .parquet or .npy, or be a folder's name without a suffix, got {out.name!r}"
-        raise InputValueError(msg)
     return DatasetOutput(out, one)
 
 
-def _copy(source: Path, target: Path) -> None:
-    def write(file: IO[bytes]) -> None:
-        _append(source, file)
-
-    write_whole(target, write)
+def _put(source: Path, target: Path) -> None:
+    """The file under another name too; a copy only where the file system knows no second names."""
+    try:
+        link_whole(source, target)
+    except OSError:
+        write_whole(target, lambda file: _append(source, file))
 
 
 def _append(source: Path, file: IO[bytes]) -> None:

@@ -68,8 +68,15 @@ class Parts:
         """Whether a run has claimed the folder."""
         return (self.folder / _MANIFEST).exists()
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing in it counts, so that nothing is lost with it."""
+        return next(self.folder.glob("part-*.json"), None) is None
+
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Claim the folder for a run, or find that it is the folder of the same run.
+
+        A run that has committed nothing, as where a column's name was wrong, has no claim that would stand.
 
         Args:
             identity: All that decides about the bytes of the result, in JSON's types.
@@ -77,7 +84,7 @@ class Parts:
         Raises:
             ResumeError: It belongs to a run with other settings.
         """
-        found = read_json(self.folder / _MANIFEST)
+        found = None if self.empty else read_json(self.folder / _MANIFEST)
         if found is None:
             write_json(self.folder / _MANIFEST, dict(identity))
         elif (difference := differing(found, identity)) is not None:

@@ -57,7 +57,8 @@ def rerank_files(
 
     Raises:
         BadRowError: A line cannot be used; the message names it.
-        InputValueError: A text is nowhere to be found; the message names query and passage.
+        InputValueError: A text is nowhere to be found, and the message names query and passage; an id or the tag is not
+            one word and a TREC run was asked for; or `out` is a folder. Nothing has been computed then.
         BGEError: See `bge_onnx.Reranker.rank`.
     """
     check_whole(top_k, name="top_k", none="all")
@@ -67,6 +68,13 @@ def rerank_files(
     for path in passages:
         known |= read_texts(path, what="passage", wanted=wanted)
     layout = _as_jsonl if out.suffix.lower() in (".jsonl", ".ndjson") else _as_run
+    if out.is_dir():
+        msg = f"out must be a file, and {out} is a folder; name a file in it"
+        raise InputValueError(msg)
+    if layout is _as_run:
+        _check_field(tag, what="tag")
+    _check(candidates, asked, known, words=layout is _as_run)
+    out.parent.mkdir(parents=True, exist_ok=True)
     counts = [0, 0]
 
     def write(file: IO[bytes]) -> None:
@@ -82,6 +90,26 @@ def rerank_files(
 
     write_whole(out, write)
     return RerankSummary(queries=counts[0], pairs=counts[1], out=out)
+
+
+def _check(candidates: Path, asked: Mapping[str, str], known: Mapping[str, str], *, words: bool) -> None:
+    """Look everything up once before anything is computed: a gap in the last query must not be told after hours."""
+    for group in read_candidates(candidates):
+        _query(group, asked)
+        _texts(group, known)
+        for name in (group.query_id, *(passage.id for passage in group.passages)) if words else ():
+            _check_field(name, what=f"{group.place}: the id")
+
+
+def _check_field(value: str, *, what: str) -> None:
+    """Refuse what a TREC run, whose fields stand between spaces, cannot hold.
+
+    Raises:
+        InputValueError: It is empty, or holds white space.
+    """
+    if value.split() != [value]:
+        msg = f"{what} must be one word in a TREC run, got {value!r}; change it, or write a .jsonl file"
+        raise InputValueError(msg)
 
 
 def _without_text(candidates: Path) -> set[str]:

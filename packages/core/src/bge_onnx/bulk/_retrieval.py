@@ -5,12 +5,14 @@ A field goes by many names; the first of those listed here that a row has is tak
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bge_onnx.bulk._records import BadRowError
 from bge_onnx.errors import InputValueError
@@ -191,7 +193,7 @@ def _object(line: str, place: str) -> dict[str, Any]:
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             for number, raw in enumerate(file, 1):
                 place = f"{path}, line {number}"
                 try:
@@ -200,13 +202,17 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
                     raise _bad(place, "it is not valid UTF-8") from error
                 if line.strip():
                     yield place, line
-    except OSError as error:
-        msg = f"{path} cannot be read ({error.strerror}); check the path"
+    except (OSError, EOFError, zlib.error) as error:  # of which a damaged gzip file is one
+        msg = f"{path} cannot be read ({getattr(error, 'strerror', None) or error}); check the path"
         raise InputValueError(msg) from error
 
 
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
 def _is_jsonl(path: Path) -> bool:
-    return path.suffix.lower() in (".jsonl", ".ndjson")
+    return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
 
 
 def _bad(place: str, problem: str) -> BadRowError:

@@ -6,14 +6,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Literal, TypeAlias
 
-from bge_onnx.bulk._encoding import Encoded, Role, encode
+from bge_onnx._text.roles import Role
+from bge_onnx.bulk._encoding import Encoded, encode
 from bge_onnx.bulk._outputs import Answers, Output
 from bge_onnx.bulk._parts import Part, Parts, ResumeError
 from bge_onnx.bulk._reading import Reading
 from bge_onnx.bulk._records import Record, digest
 from bge_onnx.bulk._side_file import side_file
 from bge_onnx.embedder import Embedder
+
+# What becomes of a text over the model's limit. "whole": it is read in parts.
+TooLong: TypeAlias = Literal["cut", "bad row", "whole"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +56,15 @@ class Run:
     role: Role
     sparse: bool
     numbered: bool
-    refuse_long: bool
+    too_long: TooLong
     stop: bool
     part_rows: int
 
     def make(self, number: int, records: Sequence[Record], *, advance: Callable[[int], object]) -> Part:
         """Embed one part and commit it; `advance` is told how many of its rows are done, now and then."""
         input_digest = digest(records)
-        long = self._too_long(records)
-        if self.refuse_long:
+        long = {} if self.too_long == "whole" else self._over_limit(records)
+        if self.too_long == "bad row":
             limit = self.embedder.max_length
             records = [
                 record.refused(f"it has {long[i]} tokens, the limit is {limit}") if i in long else record
@@ -75,7 +81,7 @@ class Run:
             {**self.output.part_files(self._answers(number, good, answers)), **side_file(bad)},
             rows=len(good),
             records=len(records),
-            truncated=0 if self.refuse_long else len(long),
+            truncated=len(long) if self.too_long == "cut" else 0,
             input_digest=input_digest,
         )
 
@@ -84,7 +90,7 @@ class Run:
         ids = [first + i for i, _ in good] if self.numbered else [record.id or "" for _, record in good]
         return Answers(ids, encoded.vectors, encoded.sparse)
 
-    def _too_long(self, records: Sequence[Record]) -> dict[int, int]:
+    def _over_limit(self, records: Sequence[Record]) -> dict[int, int]:
         """Tokens of each text over the limit, by position."""
         spec = self.embedder.spec
         instruction = spec.query_instruction if self.role == "query" else spec.passage_instruction
@@ -105,6 +111,8 @@ def make_all(run: Run, progress: Callable[[EmbedProgress], object] | None) -> tu
             tally.add(part, resumed=False)
         else:
             _check_same(run, number, part, records)
+            if run.stop and part.records > part.rows:
+                raise skipped_before(run.parts.folder, part.records - part.rows)
             tally.add(part, resumed=True)
         made.append(part)
     return made, tally.resumed
@@ -149,6 +157,15 @@ def _seconds_left(seconds: float, fraction: float | None, begun_at: float) -> fl
     if fraction is None or fraction <= begun_at:
         return None
     return seconds * (1.0 - fraction) / (fraction - begun_at)
+
+
+def skipped_before(place: Path, bad: int) -> ResumeError:
+    """What to raise where an earlier run has skipped rows at which this one would stop."""
+    msg = (
+        f"{place} was made without {bad} bad rows, which an earlier run skipped; pass on_error='skip' to accept that, "
+        "or start over with overwrite=True"
+    )
+    return ResumeError(msg)
 
 
 def _check_same(run: Run, number: int, part: Part, records: Sequence[Record]) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TypeAlias, Unpack
 
 from bge_onnx._text.checks import check_whole
+from bge_onnx._text.roles import Role
 from bge_onnx.bulk._arrow import Foreign, load
 from bge_onnx.bulk._batches import EmbedBatches, RerankBatches
-from bge_onnx.bulk._encoding import CHUNK, Role
+from bge_onnx.bulk._encoding import CHUNK
 from bge_onnx.bulk._missing import Nulls
 from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings
 
-load("ray.data", extra="ray", what="Ray datasets")
+ray_data = load("ray.data", extra="ray", what="Ray datasets")
 
 __all__ = ["BATCH_ROWS", "EmbedBatches", "RerankBatches", "embed_column", "rerank_column"]
 
@@ -134,5 +135,13 @@ def _map(
         batch_format="pyarrow",
         batch_size=batch_rows,
         num_cpus=num_cpus,
-        concurrency=actors,
+        compute=_pool(actors),
     )
+
+
+def _pool(actors: int | tuple[int, int]) -> Foreign:
+    """So many actors, or from so many to so many; `concurrency=` says the same and is on its way out of Ray."""
+    if isinstance(actors, tuple):
+        fewest, most = actors
+        return ray_data.ActorPoolStrategy(min_size=fewest, max_size=most)
+    return ray_data.ActorPoolStrategy(size=actors)

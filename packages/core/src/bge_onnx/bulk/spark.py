@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, Unpack
 
+from bge_onnx._text.roles import Role
 from bge_onnx.bulk._arrow import Foreign, load, pyarrow
 from bge_onnx.bulk._batches import EmbedBatches, RerankBatches
 from bge_onnx.bulk._columns import plain_list
-from bge_onnx.bulk._encoding import Role
 from bge_onnx.bulk._missing import Nulls
 from bge_onnx.errors import InputValueError
 from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings

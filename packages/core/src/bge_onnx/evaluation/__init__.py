@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bge_onnx._text.roles import Role
 from bge_onnx.evaluation.index import check_index
-from bge_onnx.evaluation.recipes import Recipe, Role
+from bge_onnx.evaluation.recipes import Recipe
 from bge_onnx.evaluation.report import IndexReport, Length, Part, Verdict
 
 __all__ = ["IndexReport", "Length", "Part", "Recipe", "Role", "Verdict", "check_index"]

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bge_onnx import ModelSpec
+from bge_onnx._text.roles import Role
 from bge_onnx.evaluation._trials import Trials
-from bge_onnx.evaluation.recipes import CHANGES, Change, Recipe, Role, lengths
+from bge_onnx.evaluation.recipes import CHANGES, Change, Recipe, lengths
 from bge_onnx.evaluation.report import Part, Verdict
 
 _KEEP = {

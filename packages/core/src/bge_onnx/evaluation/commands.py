@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from os import PathLike
 
 from bge_onnx import Embedder
+from bge_onnx._text.roles import Role
 from bge_onnx.evaluation.index import check_index
-from bge_onnx.evaluation.recipes import Role
 from bge_onnx.evaluation.scores import evaluate
 from bge_onnx.evaluation.stored import LIMIT, read_stored
 from bge_onnx.types import Precision

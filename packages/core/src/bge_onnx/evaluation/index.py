@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from bge_onnx import BGEError, ModelSpec, checks, list_models
 from bge_onnx._shown import shown
+from bge_onnx._text.roles import Role, check_role
 from bge_onnx.errors import InputTypeError, InputValueError, WeightsError
 from bge_onnx.evaluation._sample import Sample, take_sample
 from bge_onnx.evaluation._search import NEAR, SAME, Fit, Search
 from bge_onnx.evaluation._trials import Trials
 from bge_onnx.evaluation._verdict import judge, undecided
-from bge_onnx.evaluation.recipes import Recipe, Role
+from bge_onnx.evaluation.recipes import Recipe
 from bge_onnx.evaluation.report import IndexReport, Length, Part
 from bge_onnx.settings import EngineSettings, ModelName
 from bge_onnx.types import FloatArray, Pooling
@@ -72,7 +72,7 @@ def check_index(
         BGEError: The model cannot be opened; see `Embedder`.
     """
     checks.model("model", model)
-    checks.choice("role", role, allowed=get_args(Role))
+    check_role(role)
     checks.whole("sample", sample)
     if others is not None:
         if not isinstance(others, list | tuple):

@@ -11,9 +11,8 @@ from bge_onnx import ModelSpec
 from bge_onnx._text.checks import check_text
 from bge_onnx.types import Pooling, Precision
 
-__all__ = ["Change", "Recipe", "Role", "lengths", "prefixes"]
+__all__ = ["Change", "Recipe", "lengths", "prefixes"]
 
-Role: TypeAlias = Literal["document", "query"]
 Change: TypeAlias = Literal["none", "strip", "line breaks", "line breaks and strip", "white space", "lower case"]
 
 # What libraries do to a text before the model reads it: LangChain's classes turn "\n" into " ", sentence-transformers

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-from bge_onnx.evaluation.recipes import Recipe, Role
+from bge_onnx._text.roles import Role
+from bge_onnx.evaluation.recipes import Recipe
 
 __all__ = ["IndexReport", "Length", "Part", "Verdict"]
 

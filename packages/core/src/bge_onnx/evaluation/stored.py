@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -81,8 +82,8 @@ def read_stored(
             msg = f"{name} holds vectors alone; pass the file of their texts too, one a line or JSON lines"
             raise InputValueError(msg)
         return read_npy(name, texts, text_field=text_field, limit=limit)
-    kinds = "a URL or folder of Qdrant, a .parquet or a .npy file that exists"
-    msg = f"{shown(name)} is not an index this can read; pass {kinds}"
+    kinds = "a URL or folder of Qdrant, or a .parquet or .npy file that exists"
+    msg = f"{shown(name)} is not an index that can be read; pass {kinds}"
     raise InputValueError(msg)
 
 
@@ -155,21 +156,38 @@ def read_qdrant(
         limit: The most points to read.
 
     Raises:
-        InputValueError: The collection, the text or the vector cannot be told.
+        InputValueError: Nothing there answers as Qdrant does, or the collection, the text or the vector cannot be told.
         ImportError: qdrant-client is not installed.
     """
     check_limit(limit)
     collection, text_field, vector_field = _names(collection, text_field, vector_field)
     if hasattr(place, "scroll"):
-        return _read_client(place, collection, text_field, vector_field, limit)
+        return _read_client(cast("QdrantClient", place), collection, text_field, vector_field, limit)
     name = _path("place", place)
-    kind: type[QdrantClient] = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"').QdrantClient
+    qdrant = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"')
     with _readable(name):
-        client = kind(url=name) if "://" in name else kind(path=name)
+        client = _open_client(name, qdrant)
     try:
         return _read_client(client, collection, text_field, vector_field, limit)
+    except qdrant.http.exceptions.ApiException as error:
+        msg = f"{name} does not answer as Qdrant does ({' '.join(str(error).split())[:200]}); check the address"
+        raise InputValueError(msg) from error
     finally:
         client.close()
+
+
+def _open_client(name: str, qdrant: ModuleType) -> QdrantClient:
+    kind: type[QdrantClient] = qdrant.QdrantClient
+    if "://" in name:
+        return kind(url=name, check_compatibility=False)  # that check would warn beside the error
+    if not Path(name, "meta.json").is_file():  # the client would make an empty storage of whatever folder it is
+        msg = f"the folder {name} is not an embedded storage of Qdrant: it has no meta.json; check the path"
+        raise InputValueError(msg)
+    try:
+        return kind(path=name)
+    except RuntimeError as error:
+        msg = f"{name} cannot be opened ({str(error).splitlines()[0]}); close the program that has it open"
+        raise InputValueError(msg) from error
 
 
 def _read_client(
@@ -177,9 +195,11 @@ def _read_client(
 ) -> Stored:
     names = [known.name for known in client.get_collections().collections]
     collection = names[0] if collection is None and len(names) == 1 else collection
+    if not names:
+        msg = "this Qdrant holds no collection; check the address or the folder"
+        raise InputValueError(msg)
     if collection not in names:
-        held = ", ".join(map(repr, names)) or "none (there is none)"
-        msg = f"collection must be one of {held}, got {shown(collection)}"
+        msg = f"collection must be one of {', '.join(map(repr, names))}, got {shown(collection)}"
         raise InputValueError(msg)
     return _stored(islice(_points(client, collection, text_field, vector_field), limit))
 
@@ -279,14 +299,22 @@ def _readable(place: str) -> Iterator[str]:
 
 
 def _lines(path: Path, field: str | None) -> list[str]:
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not valid UTF-8 ({error.reason} at byte {error.start}); convert it"
+        raise InputValueError(msg) from error
     if path.suffix != ".jsonl":
         return lines
-    return [_json_text(json.loads(line), field, place) for place, line in enumerate(lines)]
+    return [_json_text(line, field, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 
-def _json_text(entry: object, field: str | None, place: int) -> str:
-    where = f"line {place + 1}"
+def _json_text(line: str, field: str | None, where: str) -> str:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        msg = f"{where} is not JSON ({error}); mend the line"
+        raise InputValueError(msg) from error
     found = (
         entry
         if not isinstance(entry, Mapping)

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from bge_onnx import checks
+from bge_onnx.errors import InputTypeError
 from bge_onnx.settings import check_settings, settings_of
-from bge_onnx.types import CountsTokens
+from bge_onnx.types import CountsTokens, HubToken
 from haystack_integrations.common.bge._on_demand import OnDemand
 
 ModelT = TypeVar("ModelT", bound=CountsTokens)
@@ -55,6 +56,9 @@ class ModelComponent(Generic[ModelT]):
             BGEError: There is no such parameter, or a value cannot work; the message names the parameter.
         """
         given = check_settings(kind, parameters, owner=type(self).__name__, renamed=self._renamed)
+        if isinstance(given.get("token"), HubToken):  # of which YAML would hold the secret itself
+            msg = "token must be a haystack.utils.Secret, such as Secret.from_env_var('HF_TOKEN'), got a str"
+            raise InputTypeError(msg)
         self.model = checks.model_name("model", model)
         for name, setting in settings_of(kind).items():
             here = self._renamed.get(name, name)

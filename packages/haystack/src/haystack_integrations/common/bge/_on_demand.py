@@ -39,6 +39,10 @@ class OnDemand(Generic[T]):
         model = self._model
         return await asyncio.to_thread(self.get, open_model) if model is None else model
 
+    def peek(self) -> T | None:
+        """The model if it is open."""
+        return self._model
+
     def let_go(self) -> None:
         """Hold nothing any more; whoever uses the model at this moment can finish."""
         with self._lock:

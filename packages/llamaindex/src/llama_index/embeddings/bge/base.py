@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Unpack
 
-import numpy as np
-from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.base.embeddings.base import Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx import Embedder, checks, open_embedder
 from bge_onnx.adapting import aconvert, blame_the_caller
 from bge_onnx.scores import as_lists
 from bge_onnx.settings import DEFAULT_EMBEDDER, OpenSettings, forward
+from llama_index.embeddings.bge._aggregate import AggregatedQueries
 from llama_index.embeddings.bge._cache import Dump, RoleSafeCache, check_store, query_role
 from llama_index.embeddings.bge._settings import EmbedderModel, EmbeddingSettings, checked
 
-_Aggregate = Callable[..., Embedding]
 
-
-class BGEEmbedding(EmbedderModel, BaseEmbedding):
+class BGEEmbedding(EmbedderModel, AggregatedQueries):
     """A BGE model on ONNX Runtime. Queries get the model's instruction, documents none.
 
     Vectors equal those of `bge_onnx.Embedder` bit for bit. Thread-safe; copies and equal instances share the weights,
@@ -126,21 +124,6 @@ class BGEEmbedding(EmbedderModel, BaseEmbedding):
         """`get_text_embedding_batch` off the event loop."""
         with blame_the_caller():
             return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
-
-    def get_agg_embedding_from_queries(self, queries: list[str], agg_fn: _Aggregate | None = None) -> Embedding:
-        """One vector for several queries, their mean by default, of length 1 again if `normalize`."""
-        return self._rescaled(super().get_agg_embedding_from_queries(queries, agg_fn), len(queries))
-
-    async def aget_agg_embedding_from_queries(self, queries: list[str], agg_fn: _Aggregate | None = None) -> Embedding:
-        """`get_agg_embedding_from_queries` off the event loop."""
-        return self._rescaled(await super().aget_agg_embedding_from_queries(queries, agg_fn), len(queries))
-
-    def _rescaled(self, vector: Embedding, queries: int) -> Embedding:
-        if queries < 2 or not self.normalize:
-            return vector
-        values = np.asarray(vector)
-        rescaled: Embedding = (values / max(float(np.linalg.norm(values)), 1e-12)).tolist()
-        return rescaled
 
     def _get_query_embedding(self, query: str) -> Embedding:
         vector: Embedding = self._embedder.embed_query(query).tolist()

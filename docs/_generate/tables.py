@@ -1,0 +1,204 @@
+"""Tables of the pages, out of the catalogue, the settings and the stored measurements."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bge_onnx import ModelSpec, list_models
+from bge_onnx.evaluation.tasks import TASKS
+from bge_onnx.settings import (
+    EmbedderSettings,
+    EngineSettings,
+    M3Settings,
+    RerankerSettings,
+    settings_of,
+)
+
+# The authors' own means of nDCG@10, as their repository's README and research/C_MTEB/README.md state them:
+# 15 retrieval tasks of MTEB (English), 8 of C-MTEB.
+_RETRIEVAL = {
+    "BAAI/bge-small-en-v1.5": 51.68,
+    "BAAI/bge-base-en-v1.5": 53.25,
+    "BAAI/bge-large-en-v1.5": 54.29,
+    "BAAI/bge-small-zh-v1.5": 61.77,
+    "BAAI/bge-base-zh-v1.5": 69.49,
+    "BAAI/bge-large-zh-v1.5": 70.46,
+    "BAAI/bge-small-en": 51.82,
+}
+_LANGUAGES = {"en": "English", "zh": "Chinese"}
+_FIRST = {"English": 0, "Chinese": 1}
+_TOKENS = 155
+
+
+def models(root: Path) -> str:
+    """Every model of the catalogue with what decides between them."""
+    plan = _program(root, "plan")
+    heads = ("model", "languages", "dim", "tokens", "weights", "work", "retrieval", "SciFact")
+    more = ("gives", "instruction", "precisions", "parameters", "licence")
+    rows = [_model(spec, plan) for spec in sorted(list_models(), key=_order)]
+    return _table((*heads, *more), rows)
+
+
+def _order(spec: ModelSpec) -> tuple[bool, int, bool, int, str]:
+    languages = _spoken(spec)
+    return spec.task != "embedding", _FIRST.get(languages, 2), "v1.5" not in spec.name, spec.parameters or 0, spec.name
+
+
+def _spoken(spec: ModelSpec) -> str:
+    known = [_LANGUAGES.get(language, language) for language in spec.languages]
+    return ", ".join(known) if 0 < len(known) < 4 else "many"
+
+
+def _model(spec: ModelSpec, plan: ModuleType) -> list[str]:
+    parameters = spec.parameters or 0
+    embeds = spec.task == "embedding"
+    scifact = TASKS["scifact"].published.get(spec.name)
+    work = _work(spec, plan)
+    return [
+        spec.name.removeprefix("BAAI/"),
+        _spoken(spec),
+        str(spec.dimension) if embeds else "-",
+        str(spec.max_tokens),
+        _bytes(4 * parameters),
+        f"{work:.3g}",
+        f"{_RETRIEVAL[spec.name]:.2f}" if spec.name in _RETRIEVAL else "-",
+        f"{scifact:.2f}" if scifact is not None else "-",
+        ", ".join(spec.heads),
+        _instruction(spec) if embeds else "-",
+        ", ".join(weights.precision for weights in spec.weights),
+        f"{parameters / 1e6:.0f} M",
+        spec.license,
+    ]
+
+
+def _instruction(spec: ModelSpec) -> str:
+    """What goes before queries, in a word."""
+    if spec.passage_instruction:
+        return "query and passage"
+    if not spec.query_instruction:
+        return "none"
+    return "English" if spec.query_instruction.isascii() else "Chinese"
+
+
+def _work(spec: ModelSpec, plan: ModuleType) -> float:
+    """Multiply-adds beside those of bge-small-en-v1.5, by the shape that the parameters tell."""
+    millions = (spec.parameters or 0) / 1e6
+    if millions < 30:
+        shape = plan.Shape(spec.name, 4, 512, 2048)
+    elif millions < 50:
+        shape = plan.SMALL
+    elif millions < 120 or spec.name.endswith("reranker-base"):
+        shape = plan.Shape(spec.name, 12, 768, 3072)
+    else:
+        shape = plan.Shape(spec.name, 24, 1024, 4096)
+    return float(shape.operations(_TOKENS) / plan.SMALL.operations(_TOKENS))
+
+
+def scores(root: Path) -> str:
+    """Scores here beside published ones."""
+    found = json.loads((root / "benchmarks/results/evaluation/results.json").read_text(encoding="utf-8"))
+    rows = [
+        [
+            row["model"].removeprefix("BAAI/"),
+            f"{row['task']}, {row['metric']}",
+            row["precision"],
+            row["through"],
+            f"{row['value']:.2f}",
+            "-" if row["published"] is None else f"{row['published']:.2f}",
+        ]
+        for row in found
+    ]
+    return _table(("model", "task", "precision", "through", "here", "published"), rows)
+
+
+def proof(root: Path) -> str:
+    """The few rows of `scores` that fit a README: fp32, through the core, beside a published number."""
+    found = json.loads((root / "benchmarks/results/evaluation/results.json").read_text(encoding="utf-8"))
+    rows = [
+        [row["model"].removeprefix("BAAI/"), f"{row['task']}, {row['metric']}"]
+        + [f"{row[key]:.2f}" for key in ("value", "published")]
+        for row in found
+        if row["through"] == "core" and row["precision"] == "fp32" and row["published"] is not None
+    ]
+    return _table(("model", "task", "here", "published"), rows)
+
+
+def footprint(root: Path) -> str:
+    """Disk and memory by model."""
+    path = root / "benchmarks/results/footprint/results.json"
+    if not path.is_file():
+        return "Not measured yet: `python benchmarks/footprint.py`."
+    results = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        [row["model"], row["precision"], *(_bytes(row[key]) for key in ("weights", "prepared", "loaded", "peak"))]
+        for row in results["rows"]
+    ]
+    tokens, machine = results["rows"][0]["tokens"], results["machine"]
+    return (
+        _table(("shape of", "precision", "weights", "prepared", "open", "peak"), rows)
+        + f"\n\n`python benchmarks/footprint.py`: random weights of each shape, texts of {tokens} tokens, "
+        f"{machine['cpus']} threads, {machine['cpu']}."
+    )
+
+
+def settings(root: Path) -> str:  # noqa: ARG001  every table is made of the same
+    """Every keyword with its default, by who takes it."""
+    shared = settings_of(EngineSettings)
+    parts = [("Every class", shared)]
+    for title, kind in (
+        ("Embedders", EmbedderSettings),
+        ("Rerankers", RerankerSettings),
+        ("bge-m3, and what opens it", M3Settings),
+    ):
+        parts.append((title, {name: one for name, one in settings_of(kind).items() if name not in shared}))
+    return "\n\n".join(
+        f"## {title}\n\n"
+        + _table(
+            ("keyword", "default", "what it does"),
+            [[f"`{name}`", f"`{one.default!r}`".replace("'", '"'), one.about] for name, one in found.items()],
+        )
+        for title, found in parts
+    )
+
+
+def quantiles(root: Path) -> str:
+    """What share of SciFact's pairs lies below a score."""
+    rows = []
+    for path in sorted((root / "benchmarks/results/scores").glob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for kind, what in (
+            ("relevant", "relevant"),
+            ("near", "the ten best others"),
+            ("far", "others at random"),
+        ):
+            one = found["kinds"][kind]
+            values = [f"{one['quantiles'][key]:.2f}" for key in ("0.05", "0.25", "0.5", "0.75", "0.95")]
+            rows.append([found["model"].removeprefix("BAAI/"), what, f"{one['pairs']:,}", *values])
+    return _table(("model", "documents", "pairs", "5 %", "25 %", "half", "75 %", "95 %"), rows)
+
+
+def _program(root: Path, name: str) -> ModuleType:
+    """A program of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(f"_benchmarks_{name}", root / "benchmarks" / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(name)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.2f} GB"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join(lines)

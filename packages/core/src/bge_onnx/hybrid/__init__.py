@@ -1,0 +1,18 @@
+"""bge-m3 in Qdrant: points with all three of its vectors, and one query that weighs them.
+
+Needs qdrant-client: `pip install "bge-onnx[qdrant]"`.
+"""
+
+from __future__ import annotations
+
+try:
+    import qdrant_client as _qdrant_client  # noqa: F401
+except ImportError as error:
+    msg = 'bge_onnx.hybrid needs qdrant-client, which is not installed; pip install "bge-onnx[qdrant]"'
+    raise ImportError(msg) from error
+
+from bge_onnx.hybrid._collection import PointId, QdrantHybrid
+from bge_onnx.hybrid._points import VectorNames
+from bge_onnx.hybrid._search import CANDIDATES, Weights, check_fusion
+
+__all__ = ["CANDIDATES", "PointId", "QdrantHybrid", "VectorNames", "Weights", "check_fusion"]
