@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._runtime.shared import shared
+from bge_onnx._text.growth import check_growth
 from bge_onnx._text.reading import Reader, failure
 from bge_onnx._text.template import Template
 from bge_onnx._text.vocabulary import load_tokenizer
@@ -97,6 +98,7 @@ class TextTokenizer:
         """
         try:
             self._tokenizer = load_tokenizer(path)
+            check_growth(self._tokenizer, path)
         except UnsuitableModelError:
             raise
         except BaseException as error:
