@@ -283,7 +283,7 @@ def test_a_graph_that_is_not_recognised_stays_as_published_and_says_so(
     give_another_activation(folder)
     caplog.set_level(logging.INFO, "bge_onnx")
     embedder = Embedder(folder, cache_dir=cache)
-    assert embedder.graph.startswith("as published, fp32 (the activation is no erf GELU")
+    assert embedder.graph.startswith("as published, fp32 (the activation is not an erf GELU")
     assert embedder.graph in caplog.text
     np.testing.assert_allclose(embedder.embed_documents(["hello world"])[0], by_hand(folder), rtol=0, atol=1e-6)
     before = entries(cache)

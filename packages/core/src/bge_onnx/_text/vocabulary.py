@@ -114,7 +114,7 @@ def _wordpiece(path: Path, settings: _Settings) -> Tokenizer:
     )
     missing = [token for token in (unknown, cls, sep) if token not in vocabulary]
     if missing:
-        raise UnsuitableModelError(f"{path} has no {missing[0]}, so it is no vocabulary of BERT's kind")
+        raise UnsuitableModelError(f"{path} has no {missing[0]}, so it is not a vocabulary of BERT's kind")
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -172,7 +172,7 @@ def _lines(path: Path) -> list[str]:
             return [line.removesuffix("\n") for line in lines]
     except (OSError, UnicodeDecodeError) as error:
         raise UnsuitableModelError(
-            f"{path} is no readable vocab.txt ({error}); replace it by the model's own"
+            f"{path} is not a readable vocab.txt ({error}); replace it by the model's own"
         ) from error
 
 
