@@ -16,7 +16,7 @@ RUFF_PATHS := packages tests examples benchmarks
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-scale test-stores test-lowest lint format bench eval golden wheels develop lock clean
+.PHONY: help demo test test-scale test-stores test-notebooks test-lowest lint format bench eval golden wheels develop lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -37,6 +37,9 @@ test-scale: $(SCALE)/wheels ## Spark, Ray and other engines, in an environment o
 
 test-stores: $(STORES)/wheels ## vector stores in every framework, in an environment of their own; a Qdrant server if QDRANT_URL names one
 	env -u PYTHONPATH $(STORES)/bin/pytest tests/stores $(ARGS)
+
+test-notebooks: $(VENV)/notebooks ## run the notebooks of the examples, with the real bge-small-en-v1.5
+	env -u PYTHONPATH $(BIN)/pytest tests/notebooks $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -100,6 +103,10 @@ $(VENV)/tools: $(VENV)/deps pyproject.toml
 $(VENV)/eval: $(VENV)/wheels
 	$(PIP) install --no-build-isolation -c constraints.txt './packages/core[eval]'
 	$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+$(VENV)/notebooks: $(VENV)/tools $(VENV)/wheels
+	$(PIP) install -c constraints.txt --group notebooks
 	@touch $@
 
 dist/.built: $(VENV)/base $(SOURCES)
