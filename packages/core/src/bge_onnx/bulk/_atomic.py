@@ -40,6 +40,7 @@ def link_whole(source: Path, target: Path) -> None:
     scratch.unlink(missing_ok=True)
     os.link(source, scratch)
     scratch.replace(target)
+    scratch.unlink(missing_ok=True)  # it is still there if both were names of one file, as after a crash just here
     sync_folder(target.parent)
 
 
