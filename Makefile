@@ -15,9 +15,12 @@ PROJECTS := packages/core packages/langchain packages/llamaindex packages/haysta
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
-.PHONY: packages tests examples benchmarks tools bin uv pip quiet help demo test test-scale test-stores \
-	test-openvino test-lowest lint format bench soak eval golden wheels develop lock clean release-check docs \
-	conf py generate docs-serve
+RUFF_PATHS := packages tests examples benchmarks tools docs/conf.py docs/_generate
+UV_PIP := $(LOWEST)/bin/uv pip --quiet
+ARGS ?=
+
+.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format docs docs-serve bench soak \
+	eval golden wheels develop lock clean release-check test-notebooks
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -41,6 +44,8 @@ test-stores: $(STORES)/wheels ## vector stores in every framework, in an environ
 
 test-openvino: $(OPENVINO)/wheels ## bfloat16 in OpenVINO, in an environment of its own; skips where the processor has none
 	env -u PYTHONPATH $(OPENVINO)/bin/pytest tests/core/test_bfloat16.py $(ARGS)
+test-notebooks: $(VENV)/notebooks ## run the notebooks of the examples, with the real bge-small-en-v1.5
+	env -u PYTHONPATH $(BIN)/pytest tests/notebooks $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -56,6 +61,7 @@ format: $(VENV)/tools ## sort imports, apply safe fixes, format
 
 docs: $(DOCS)/wheels ## build the site into docs/_build/html, strictly and offline; check links, search and looks
 	$(DOCS)/bin/python docs/_generate --check
+	rm -rf docs/_build  # pages that are gone would stay
 	$(DOCS)/bin/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
 	env -u PYTHONPATH $(DOCS)/bin/pytest tests/site -q $(ARGS)
 
@@ -91,7 +97,7 @@ lock: $(LOWEST)/uv ## resolve constraints.txt and constraints-docs.txt anew
 		--no-emit-find-links --no-annotate --no-header --output-file constraints-docs.txt >/dev/null
 
 clean: ## remove environments, wheels and caches
-	rm -rf .venv* dist docs/_build .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv* dist docs/_build docs/results docs/tutorials .bench .mypy_cache .ruff_cache .pytest_cache
 	find packages tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --- what the targets stand on -----------------------------------------------------------------------------------------
@@ -120,6 +126,10 @@ $(VENV)/tools: $(VENV)/deps pyproject.toml
 $(VENV)/eval: $(VENV)/wheels
 	$(PIP) install --no-build-isolation -c constraints.txt './packages/core[eval]'
 	$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+$(VENV)/notebooks: $(VENV)/tools $(VENV)/wheels
+	$(PIP) install -c constraints.txt --group notebooks
 	@touch $@
 
 dist/.built: $(VENV)/base $(SOURCES)

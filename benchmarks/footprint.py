@@ -1,18 +1,22 @@
 """What a model of each size takes: bytes on disk, resident memory. Linux only.
 
-    python benchmarks/footprint.py --work /tmp/footprint --prepare   # checkpoints of random weights, and their graphs
-    python benchmarks/footprint.py --work /tmp/footprint             # measure; writes results/footprint/
+    python benchmarks/footprint.py                     # ten minutes, 7 GB of disk; writes results/footprint/
+    python benchmarks/footprint.py --models bge-m3     # only prints
 
-Random weights cost the same bytes and the same arithmetic as real ones. Each measurement is a fresh process with a
-prepared graph: memory once the model has answered a query (VmRSS), and its peak over the texts (VmHWM).
+Random weights cost the same bytes and the same arithmetic as real ones. Each shape is a checkpoint that is written,
+opened once, so that its graph is prepared, and then measured in a fresh process: memory once the model has answered a
+query (VmRSS), and its peak over the texts (VmHWM).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,26 +56,28 @@ print(json.dumps({"loaded": loaded, "peak": status("VmHWM"), "tokens": tokens}))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="checkpoints and caches; 12 GB")
-    parser.add_argument("--prepare", action="store_true", help="only make what the measurement opens")
+    parser.add_argument("--work", type=Path, help="where to write; the system's folder for temporary files if left out")
     parser.add_argument("--models", nargs="+", choices=_SHAPES, default=list(_SHAPES))
     arguments = parser.parse_args()
-    rows = []
-    for name in arguments.models:
-        folder = arguments.work / name
-        if not (folder / "model.safetensors").is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            write(folder, _SHAPES[name], "F32")
-        for precision in _PRECISIONS:
-            cache = arguments.work / f"{name}-{precision}"
-            found = _run(folder, precision, cache, texts=8 if arguments.prepare else _TEXTS)
-            weights = (folder / "model.safetensors").stat().st_size
-            prepared = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
-            row = {"model": name, "precision": precision, "weights": weights, "prepared": prepared, **found}
-            rows.append(row)
-            print(json.dumps(row), flush=True)
-    if not arguments.prepare:
+    rows = [row for name in arguments.models for row in _measure(name, arguments.work)]
+    if len(arguments.models) == len(_SHAPES):
         _store({"machine": describe(), "rows": rows})
+
+
+def _measure(name: str, work: Path | None) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        folder = Path(scratch, "model")
+        folder.mkdir()
+        weights = write(folder, _SHAPES[name], "F32")
+        for precision in _PRECISIONS:
+            cache = Path(scratch, "cache")
+            _run(folder, precision, cache, texts=1)
+            prepared = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+            found = _run(folder, precision, cache, texts=_TEXTS)
+            row = {"model": name, "precision": precision, "weights": weights, "prepared": prepared, **found}
+            print(json.dumps(row), flush=True)
+            yield row
+            shutil.rmtree(cache)
 
 
 def _run(folder: Path, precision: str, cache: Path, *, texts: int) -> dict[str, Any]:

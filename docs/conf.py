@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import shutil
@@ -67,6 +68,7 @@ nitpick_ignore_regex = [("py:.*", ".*")]
 # --- HTML -------------------------------------------------------------------------------------------------------------
 
 html_theme = "furo"
+highlight_language = "none"
 html_title = "bge-onnx"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -110,6 +112,8 @@ def _links(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG00
             return text if path.relative_to(_DOCS).as_posix() in _AWAITED else link[0]
         elif path == _ROOT / "CHANGELOG.md":
             path = _DOCS / "changelog.md"
+        elif path.is_dir() or (path.is_file() and path.suffix == ".md" and not path.is_relative_to(_DOCS)):
+            return text  # what the site does not hold
         return f"[{text}]({os.path.relpath(path, here)}{anchor or ''})"
 
     source[0] = re.sub(r"\[([^\]\n]+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)", moved, source[0])
@@ -134,6 +138,7 @@ def _navigation(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: 
 
 # Pages that other branches bring: a link to one that is not here yet is left out.
 _AWAITED = {
+    "explanation/bf16.md",
     "explanation/int8.md",
     "explanation/speed.md",
     "guides/hybrid.md",
@@ -154,12 +159,25 @@ def _readable(app: Sphinx, what: str, *rest: object) -> None:  # noqa: ARG001  S
         "\n".join(lines),
         flags=re.DOTALL | re.MULTILINE,
     )
-    # Napoleon takes the words before a colon in a property's first line for its type: now an empty comment stands there.
+    # Napoleon takes the words before a colon in a property's first line for its type: an empty comment goes first.
     lines[:] = ["..", "", *text.splitlines()] if what == "property" else text.splitlines()
+
+
+def _constructor(app: Sphinx, what: str, name: str, one: object, *rest: object) -> tuple[str, None] | None:
+    """The signature of a component's constructor: Haystack's metaclass hides it behind (*args, **kwargs)."""
+    if what != "class":
+        return None
+    app.env.current_document.autodoc_annotations.get(name, {}).pop("return", None)
+    if not str(rest[1]).startswith("(*args"):
+        return None
+    parameters = list(inspect.signature(one.__init__).parameters.values())[1:]  # type: ignore[misc]
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(plain)), None
 
 
 def setup(app: Sphinx) -> None:
     """Register what is above."""
     app.connect("autodoc-process-docstring", _readable, priority=400)  # before Napoleon
+    app.connect("autodoc-process-signature", _constructor, priority=600)  # after the annotations are noted
     app.connect("source-read", _links)
     app.connect("source-read", _navigation)

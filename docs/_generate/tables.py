@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,9 +40,10 @@ _TOKENS = 155
 def models(root: Path) -> str:
     """Every model of the catalogue with what decides between them."""
     plan = _program(root, "plan")
-    heads = ("model", "languages", "dim", "tokens", "weights", "work", "retrieval", "SciFact")
+    heads = ("model", "languages", "dim", "tokens", "retrieval", "SciFact", "documents/s", "memory", "weights")
     more = ("gives", "instruction", "precisions", "parameters", "licence")
-    rows = [_model(spec, plan) for spec in sorted(list_models(), key=_order)]
+    peaks = _peaks(root)
+    rows = [_model(spec, root, plan, peaks) for spec in sorted(list_models(), key=_order)]
     return _table((*heads, *more), rows)
 
 
@@ -55,26 +57,59 @@ def _spoken(spec: ModelSpec) -> str:
     return ", ".join(known) if 0 < len(known) < 4 else "many"
 
 
-def _model(spec: ModelSpec, plan: ModuleType) -> list[str]:
+def _model(spec: ModelSpec, root: Path, plan: ModuleType, peaks: Mapping[tuple[str, str], float]) -> list[str]:
     parameters = spec.parameters or 0
     embeds = spec.task == "embedding"
     scifact = TASKS["scifact"].published.get(spec.name)
-    work = _work(spec, plan)
+    alike, shape = _shape(spec, plan)
     return [
         spec.name.removeprefix("BAAI/"),
         _spoken(spec),
         str(spec.dimension) if embeds else "-",
         str(spec.max_tokens),
-        _bytes(4 * parameters),
-        f"{work:.3g}",
         f"{_RETRIEVAL[spec.name]:.2f}" if spec.name in _RETRIEVAL else "-",
         f"{scifact:.2f}" if scifact is not None else "-",
+        " / ".join(_rate(root, plan, shape, precision) for precision in ("fp32", "int8")),
+        " / ".join(f"{peaks[alike, precision]:.1f}" for precision in ("fp32", "int8")) + " GB" if peaks else "-",
+        _bytes(4 * parameters),
         ", ".join(spec.heads),
         _instruction(spec) if embeds else "-",
         ", ".join(weights.precision for weights in spec.weights),
         f"{parameters / 1e6:.0f} M",
         spec.license,
     ]
+
+
+def _rate(root: Path, plan: ModuleType, shape: Any, precision: str) -> str:  # noqa: ANN401  a class of that module
+    """Documents a second on the two cores that bge-small-en-v1.5 was measured on; other shapes by their arithmetic."""
+    results = (root / "benchmarks/results/results.md").read_text(encoding="utf-8")
+    section = results[results.index("## Embedding, mixed texts") :]
+    measured = float(re.findall(rf"^\| bge-onnx {precision} \| ([\d.]+)", section, re.MULTILINE)[0])
+    if shape == plan.SMALL:
+        return f"{measured:.0f}"
+    rate = measured * plan.SMALL.operations(_TOKENS) / shape.operations(_TOKENS)
+    return f"~{rate:.0f}" if rate >= 10 else f"~{rate:.1f}"
+
+
+def _peaks(root: Path) -> dict[tuple[str, str], float]:
+    """Peak memory in GB by shape and precision; empty where it was not measured."""
+    path = root / "benchmarks/results/footprint/results.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    return {(row["model"], row["precision"]): row["peak"] / 1e9 for row in rows}
+
+
+def _shape(spec: ModelSpec, plan: ModuleType) -> tuple[str, Any]:
+    """The model of the same shape that was measured, and the shape, as the number of parameters tells."""
+    millions = (spec.parameters or 0) / 1e6
+    if millions < 30:
+        return "bge-small-zh-v1.5", plan.Shape("", 4, 512, 2048)
+    if millions < 50:
+        return "bge-small-en-v1.5", plan.SMALL
+    if millions < 120:
+        return "bge-base-en-v1.5", plan.Shape("", 12, 768, 3072)
+    if millions < 300:
+        return "bge-reranker-base", plan.Shape("", 12, 768, 3072)
+    return "bge-large-en-v1.5" if millions < 400 else "bge-m3", plan.Shape("", 24, 1024, 4096)
 
 
 def _instruction(spec: ModelSpec) -> str:
@@ -84,20 +119,6 @@ def _instruction(spec: ModelSpec) -> str:
     if not spec.query_instruction:
         return "none"
     return "English" if spec.query_instruction.isascii() else "Chinese"
-
-
-def _work(spec: ModelSpec, plan: ModuleType) -> float:
-    """Multiply-adds beside those of bge-small-en-v1.5, by the shape that the parameters tell."""
-    millions = (spec.parameters or 0) / 1e6
-    if millions < 30:
-        shape = plan.Shape(spec.name, 4, 512, 2048)
-    elif millions < 50:
-        shape = plan.SMALL
-    elif millions < 120 or spec.name.endswith("reranker-base"):
-        shape = plan.Shape(spec.name, 12, 768, 3072)
-    else:
-        shape = plan.Shape(spec.name, 24, 1024, 4096)
-    return float(shape.operations(_TOKENS) / plan.SMALL.operations(_TOKENS))
 
 
 def scores(root: Path) -> str:

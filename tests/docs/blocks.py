@@ -34,7 +34,10 @@ _COMMANDS = {
     r"tar [cx]f .*": "it carries the files from one line to the next",
     r"numactl .*": "it needs a machine of several nodes",
     r"(ENV|RUN) .*": "a test runs the steps of examples/docker/Dockerfile",
+    r"\$ python -W error::DeprecationWarning -m pytest": "the tests are those of the reader's program",
 }
+# What most machines lack, so that nobody runs a program that asks for it.
+_DEVICES = {r'precision="bf16"': "it needs a processor with bfloat16", r'providers="cuda"': "it needs a GPU"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,9 @@ def _joined(pieces: Iterator[tuple[Block, bool]]) -> Iterator[Block]:
 
 
 def _usual_reason(language: str, code: str) -> str:
-    patterns = {**_EVERYWHERE, **({} if language else _COMMANDS)}
+    if language == "python":
+        return next((why for pattern, why in _DEVICES.items() if re.search(pattern, code)), "")
+    patterns = {**_EVERYWHERE, **({} if language == "sh" else _COMMANDS)}
     found = []
     for line in code.replace("\\\n", " ").splitlines():
         command = re.sub(r"\s+#.*|^#.*", "", line).strip()

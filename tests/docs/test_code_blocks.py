@@ -55,7 +55,7 @@ def _named(blocks: list[Block]) -> set[str]:
 
 def _parameters() -> list[object]:
     """One run a page; those that name real models need their weights."""
-    found = []
+    found: list[object] = []
     for path in _pages():
         blocks = _runs(path)
         if blocks:

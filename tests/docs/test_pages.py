@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,26 +29,27 @@ def test_generated_parts_are_in_line_with_the_data() -> None:
 
 
 def test_the_table_of_models_names_every_model_with_its_facts() -> None:
-    rows = {cells[0]: cells for line in MODELS.splitlines() if len(cells := _cells(line)) == 13}
+    rows = {cells[0]: cells for line in MODELS.splitlines() if len(cells := _cells(line)) == 14}
     heads = rows.pop("model")
     for spec in list_models():
-        cells = dict(zip(heads, rows[spec.name.removeprefix("BAAI/")], strict=True))
-        assert cells["gives"] == ", ".join(spec.heads)
-        assert cells["dim"] == (str(spec.dimension) if spec.task == "embedding" else "-")
-        assert cells["tokens"] == str(spec.max_tokens)
-        assert cells["precisions"] == ", ".join(weights.precision for weights in spec.weights)
-        assert cells["licence"] == spec.license
+        facts = dict(zip(heads, rows[spec.name.removeprefix("BAAI/")], strict=True))
+        assert facts["gives"] == ", ".join(spec.heads)
+        assert facts["dim"] == (str(spec.dimension) if spec.task == "embedding" else "-")
+        assert facts["tokens"] == str(spec.max_tokens)
+        assert facts["precisions"] == ", ".join(weights.precision for weights in spec.weights)
+        assert facts["licence"] == spec.license
     assert len([name for name in rows if not name.startswith("---")]) == len(list_models())
 
 
-def test_the_architecture_names_every_module_of_the_core() -> None:
+def test_the_architecture_names_every_room_and_every_public_module_of_the_core() -> None:
     named = set(re.findall(r"\b_?\w+(?:\.py|/)", ARCHITECTURE))
     core = ROOT / "packages" / "core" / "src" / "bge_onnx"
-    supporting = {"_open.py", "__main__.py", "__init__.py"}
     for path in core.iterdir():
-        name = f"{path.name}/" if path.is_dir() else path.name
-        if path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__"):
-            assert name in named | supporting, f"{name} is missing from docs/explanation/architecture.md"
+        public = path.suffix == ".py" and not path.name.startswith("_")
+        room = path.is_dir() and path.name != "__pycache__"
+        name = f"{path.name}/" if room else path.name
+        if public or room:
+            assert name in named, f"{name} is missing from docs/explanation/architecture.md"
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("README.md")) + sorted(ROOT.glob("packages/*/README.md")))
@@ -68,6 +70,15 @@ def test_tables_of_speed_are_those_of_the_stored_runs(path: str) -> None:
     for figure in re.findall(r"\d+\.?\d*", " ".join(cell for cells in rows for cell in cells[1:])):
         digits = len(figure.partition(".")[2])
         assert any(abs(round(value, digits) - float(figure)) < 10**-digits / 2 for value in measured), figure
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("packages/*/pyproject.toml")))
+def test_every_extra_is_named_where_packages_are_installed(path: Path) -> None:
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs" / "start" / "install.md").read_text(encoding="utf-8")
+    rows = {cells[0]: cells[1] for line in page.splitlines() if (cells := _cells(line))}
+    named = set(re.findall(r"`([\w-]+)`", rows[f"`{project['name']}`"]))
+    assert named >= set(project["optional-dependencies"])
 
 
 def _cells(line: str) -> list[str]:

@@ -16,8 +16,11 @@ _PAGES = (
     "guides/reranking",
     "guides/migration",
     "explanation/architecture",
+    "operations/troubleshooting",
+    "reference/bge-onnx",
+    "reference/settings",
+    "search",
 )
-_PAGES += ("operations/troubleshooting", "reference/bge-onnx", "reference/settings", "search")
 
 
 @pytest.fixture
