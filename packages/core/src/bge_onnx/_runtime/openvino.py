@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["OpenVinoSession"]
 
 
+_LONGEST_REASON = 300  # characters
+
+
 class OpenVinoSession:
     """An open graph; as many batches run at the same time as it has streams, each with its share of the threads."""
 
@@ -67,7 +70,7 @@ class OpenVinoSession:
             return {name: request.get_tensor(self._ports[name]).data.astype(np.float32) for name in self.outputs}
         except RuntimeError as error:
             shape = "x".join(map(str, feed["input_ids"].shape))
-            msg = f"OpenVINO failed on {shape} tokens: {first_line(error)}; a smaller token_budget needs less memory"
+            msg = f"OpenVINO failed on {shape} tokens: {_reason(error)}; a smaller token_budget needs less memory"
             raise InferenceError(msg) from error
         finally:
             self._requests.put(request)
@@ -79,6 +82,13 @@ class OpenVinoSession:
 def _sizes(port: openvino.ConstOutput) -> list[int | None]:
     """The axes of an input or output; None where one is free."""
     return [axis.get_length() if axis.is_static else None for axis in port.get_partial_shape()]
+
+
+def _reason(error: RuntimeError) -> str:
+    """What OpenVINO says, on one line, without the places in its own source."""
+    lines = (line.strip() for line in str(error).splitlines())
+    said = " ".join(line for line in lines if line and not line.startswith(("Exception from", "Check '")))
+    return said[:_LONGEST_REASON] or first_line(error)
 
 
 def _compile(spec: SessionSpec, device: Device, *, streams: int) -> openvino.CompiledModel:
@@ -97,5 +107,5 @@ def _compile(spec: SessionSpec, device: Device, *, streams: int) -> openvino.Com
     try:
         return openvino.Core().compile_model(spec.path, "CPU", settings)
     except RuntimeError as error:
-        msg = f"OpenVINO could not compile {spec.path}: {first_line(error)}"
+        msg = f"OpenVINO could not compile {spec.path}: {_reason(error)}"
         raise ProviderError(msg) from error
