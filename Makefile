@@ -19,8 +19,8 @@ RUFF_PATHS := packages tests examples benchmarks tools docs/conf.py docs/_genera
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
-.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format docs docs-serve bench soak eval golden \
-	wheels develop lock clean release-check
+.PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format docs docs-serve bench soak \
+	eval golden wheels develop lock clean release-check test-notebooks
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -44,6 +44,8 @@ test-stores: $(STORES)/wheels ## vector stores in every framework, in an environ
 
 test-openvino: $(OPENVINO)/wheels ## bfloat16 in OpenVINO, in an environment of its own; skips where the processor has none
 	env -u PYTHONPATH $(OPENVINO)/bin/pytest tests/core/test_bfloat16.py $(ARGS)
+test-notebooks: $(VENV)/notebooks ## run the notebooks of the examples, with the real bge-small-en-v1.5
+	env -u PYTHONPATH $(BIN)/pytest tests/notebooks $(ARGS)
 
 test-lowest: $(LOWEST)/wheels ## the same tests with the oldest versions the packages accept
 	env -u PYTHONPATH BGE_WHEELS=dist $(LOWEST)/bin/pytest $(ARGS)
@@ -124,6 +126,10 @@ $(VENV)/tools: $(VENV)/deps pyproject.toml
 $(VENV)/eval: $(VENV)/wheels
 	$(PIP) install --no-build-isolation -c constraints.txt './packages/core[eval]'
 	$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+$(VENV)/notebooks: $(VENV)/tools $(VENV)/wheels
+	$(PIP) install -c constraints.txt --group notebooks
 	@touch $@
 
 dist/.built: $(VENV)/base $(SOURCES)

@@ -31,9 +31,10 @@ class Noted:
 
     def __call__(self, batch: Batch) -> Batch:
         embed = self._open()
-        began = time.time()
+        began, worked = time.time(), time.process_time()
         out = embed(batch)
         note = {"pid": os.getpid(), "rows": _rows(batch), "began": began, "ended": time.time()}
+        note["cpu"] = time.process_time() - worked
         note |= {"peak": _kilobytes("status", "VmHWM"), "own": _own()}
         Path(self.notes, f"{uuid.uuid4().hex}.json").write_text(json.dumps(note))
         return out

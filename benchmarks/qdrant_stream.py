@@ -1,13 +1,13 @@
 """A corpus into Qdrant by `examples/qdrant_stream.py`, killed with signal 9 half way and run again.
 
-    python benchmarks/qdrant_stream.py                     # 100,000 sentences, Qdrant's embedded storage, int8
+    python benchmarks/qdrant_stream.py                     # 100,000 texts, Qdrant's embedded storage, int8
     python benchmarks/qdrant_stream.py --server            # the same over HTTP: the storage is another process
     python benchmarks/qdrant_stream.py --rows 5000
 
-The texts are sentences of SciFact, Cranfield and XQuAD, all different. No Qdrant server comes as a package, so
-`--server` starts `tests.qdrant_server`: the real client and HTTP, but the embedded storage behind it. What it shows is
-the memory of the program that embeds, without that of the storage. Afterwards every id is counted, and vectors are
-compared with the core's.
+The texts are sentences of SciFact, Cranfield and XQuAD, and parts of sentences, all different. No Qdrant server comes
+as a package, so `--server` starts `tests.qdrant_server`: the real client and HTTP, but the embedded storage behind it.
+What it shows is the memory of the program that embeds, without that of the storage. Afterwards every id is counted,
+and vectors are compared with the core's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -35,6 +34,8 @@ from qdrant_client import QdrantClient
 _ROOT = Path(__file__).resolve().parent.parent
 _EXAMPLE = _ROOT / "examples" / "qdrant_stream.py"
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9])")
+_PAUSE = re.compile(r"[,;:]\s+")
+_WORDS = 5  # fewer are not a passage
 _COMPARED = 64
 _TICK = 0.25  # seconds
 
@@ -131,14 +132,12 @@ def check(where: str, texts: list[str], model: str, precision: str) -> None:
 
 
 def sentences(count: int) -> list[str]:
-    """Different short texts in any order: sentences, the same behind their document's title, neighbours in pairs."""
+    """The shortest of the sentences at hand and of their parts between commas, all different, in any order."""
     shared = Path(os.environ.get("BGE_SHARED", _ROOT.parent / "shared")) / "data"
-    documents = [*_scifact(shared), *_cranfield(shared), *_xquad(shared)]
-    split = [(title, [each for each in _END.split(body) if len(each.split()) > 3]) for title, body in documents]
-    plain = [each for _, several in split for each in several]
-    titled = [f"{title}: {each}" for title, several in split for each in several]
-    pairs = [" ".join(pair) for _, several in split for pair in pairwise(several)]
-    found = list(dict.fromkeys([*plain, *titled, *pairs]))
+    bodies = [body for _, body in (*_scifact(shared), *_cranfield(shared), *_xquad(shared))]
+    whole = [each for body in bodies for each in _END.split(body)]
+    parts = [part for each in whole for part in _PAUSE.split(each)]
+    found = [each for each in dict.fromkeys([*whole, *parts]) if len(each.split()) >= _WORDS]
     if len(found) < count:
         raise SystemExit(f"there are {len(found):,} sentences; pass --rows {len(found)} or less")
     shortest = sorted(found, key=len)[:count]

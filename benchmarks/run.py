@@ -61,10 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shape = options.shape
         models["embed"] = shaped(shape, folder, pool) if shape else embedder(options.embedder, folder)
         embedding = _taking_part(chosen, set(sections) - {"rerank"})
-        ready["embed"] = bench.admit(embedding, "embed", queries(pool, 8))
+        ready["embed"] = embedding if options.admitted else bench.admit(embedding, "embed", queries(pool, 8))
     if "rerank" in sections:
         models["rerank"] = reranker(options.reranker, folder, pool, shape=options.reranker_shape)
-        ready["rerank"] = bench.admit(_taking_part(chosen, {"rerank"}), "rerank", pairs(pool, size.pairs))
+        ranking = _taking_part(chosen, {"rerank"})
+        ready["rerank"] = ranking if options.admitted else bench.admit(ranking, "rerank", pairs(pool, size.pairs))
     results["models"] = {task: model.label for task, model in models.items()}
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
     jobs = [
@@ -86,11 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _write(results, options)
 
 
-def report(results: dict[str, Any], output: Path, work: Path, *, plots: bool) -> None:
-    """Writes the table and the plots of some results."""
-    (output / "results.md").write_text(markdown(results), encoding="utf-8")
-    if not plots:
-        return
+def plot(output: Path, work: Path) -> None:
+    """Draws the plots of the stored results."""
     try:
         python = interpreter("plots", work)
     except PeerError as error:
@@ -101,8 +99,12 @@ def report(results: dict[str, Any], output: Path, work: Path, *, plots: bool) ->
 
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "results.md").write_text(markdown(results), encoding="utf-8")
+    for run in results["runs"]:
+        run.pop("results", None)  # vectors, which only the agreement in the table needed
     (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    report(results, options.output, options.work, plots=options.plots)
+    if options.plots:
+        plot(options.output, options.work)
     say(f"written: {options.output / 'results.md'}")
 
 
@@ -137,6 +139,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, help="mixed texts of a corpus; uniform ones half as many, short ones twice")
     parser.add_argument("--no-plots", dest="plots", action="store_false", help="tables only")
     parser.add_argument("--repetitions", type=int, help="runs of each contender on each corpus")
+    parser.add_argument("--admitted", action="store_true", help="all ran before: no unmeasured run, nobody is compared")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no measurement starts later")
     parser.add_argument("--output", type=Path, default=_HERE / "results", help="where the results go")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where environments and models go (16 GB)")

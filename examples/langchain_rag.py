@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import argparse
 
-from langchain_core.documents import Document
-from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
-from langchain_core.vectorstores import VectorStoreRetriever
 from langchain_qdrant import QdrantVectorStore
 
 from bge_onnx.errors import WeightsError
@@ -47,18 +44,9 @@ def main() -> None:
         print(f"\nnot reranked: {error}\nor name a folder: --reranker /folder/of/bge-reranker-base")
     else:
         print("\nreranked")
-        for document in retrieve_and_rerank(retriever, reranker).invoke(args.question):
+        for document in reranker.as_retriever(retriever).invoke(args.question):
             print(f"  {document.metadata['relevance_score']:.4f}  {document.page_content}")
     store.client.close()
-
-
-def retrieve_and_rerank(retriever: VectorStoreRetriever, reranker: BGEReranker) -> Runnable[str, list[Document]]:
-    """A chain from a question to its documents, ready for a prompt and a language model behind it."""
-    rerank = RunnableLambda(
-        lambda found: reranker.compress_documents(**found),
-        afunc=lambda found: reranker.acompress_documents(**found),
-    )
-    return {"documents": retriever, "query": RunnablePassthrough()} | rerank
 
 
 def _arguments() -> argparse.Namespace:

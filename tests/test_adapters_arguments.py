@@ -13,6 +13,7 @@ import langchain_bge
 from bge_onnx.errors import InputTypeError, InputValueError
 from haystack_integrations.components.embedders import bge as embedders
 from haystack_integrations.components.rankers import bge as rankers
+from haystack_integrations.document_stores.bge import BGEHybridDocumentStore
 from llama_index.embeddings.bge import BGEEmbedding
 from llama_index.postprocessor.bge import BGEColBERTRerank, BGERerank
 from llama_index.sparse_embeddings.bge import BGESparseEmbedding
@@ -25,6 +26,7 @@ _CLASSES: dict[str, Sequence[Any]] = {
         langchain_bge.BGEReranker,
         langchain_bge.BGECrossEncoder,
         langchain_bge.BGEColBERTReranker,
+        langchain_bge.BGEHybridRetriever,
     ],
     "llamaindex": [BGEEmbedding, BGESparseEmbedding, BGERerank, BGEColBERTRerank],
     "haystack": [
@@ -35,6 +37,7 @@ _CLASSES: dict[str, Sequence[Any]] = {
         embedders.BGEHybridDocumentEmbedder,
         rankers.BGERanker,
         rankers.BGEColBERTRanker,
+        BGEHybridDocumentStore,
     ],
 }
 
@@ -81,7 +84,7 @@ def kind(request: pytest.FixtureRequest) -> Any:
     ("name", "message"),
     [
         ("treads", "did you mean 'threads'?"),
-        ("bacth_size_of_all", "it takes cache_dir"),
+        ("bacth_size_of_all", r"it takes (\w+, )*cache_dir"),
         ("device", "it is called 'providers' here"),
         ("batch_size", "it is called 'token_budget' here"),
         ("cache_folder", "it is called 'cache_dir' here"),

@@ -10,7 +10,6 @@ import importlib
 import inspect
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
+
+from _watch import Tries, status, undisturbed, watch
 
 Task: TypeAlias = Literal["embed", "rerank"]
 Mode: TypeAlias = Literal["cold", "throughput", "latency", "accuracy", "callers"]
@@ -119,7 +120,7 @@ def _measure(
     start = clock()
     module = importlib.import_module(library)
     imported = clock()
-    rss_imported = _status("VmRSS")
+    rss_imported = status("VmRSS")
     engine = open_engine(module, request)
     loaded = clock()
     engine(inputs[:1])
@@ -130,7 +131,7 @@ def _measure(
         "first_s": first - loaded,
         "cold_s": time.time() - request.spawned,
         "rss_imported": rss_imported,
-        "rss_loaded": _status("VmRSS"),
+        "rss_loaded": status("VmRSS"),
         "versions": versions(*_REPORTED),
         "results": _kept(engine(inputs[:_KEPT])),
     }
@@ -140,25 +141,29 @@ def _measure(
             engine(inputs[::step][: request.warmup])
         modes = {"throughput": _throughput, "latency": _latency, "accuracy": partial(_accuracy, path=request.vectors)}
         answer |= modes[request.mode](engine, inputs)
-    return {**answer, "rss_peak": _status("VmHWM"), "rss_anon": _status("RssAnon")}
+    return {**answer, "rss_peak": status("VmHWM"), "rss_anon": status("RssAnon")}
 
 
 def _throughput(engine: Engine, inputs: Inputs) -> dict[str, Any]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    results = engine(inputs)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    if len(results) != len(inputs):
-        raise RuntimeError(f"{len(inputs)} inputs gave {len(results)} results")
-    return {"wall_s": wall, "cpu_s": cpu}
+    def once() -> dict[str, Any]:
+        results = engine(inputs)
+        if len(results) != len(inputs):
+            raise RuntimeError(f"{len(inputs)} inputs gave {len(results)} results")
+        return {}
+
+    return undisturbed(once)
 
 
 def _latency(engine: Engine, inputs: Inputs) -> dict[str, Any]:
-    times = []
-    for single in inputs:
-        start = time.perf_counter()
-        engine([single])
-        times.append(1000 * (time.perf_counter() - start))
-    return {"latency_ms": times}
+    def once() -> dict[str, Any]:
+        times = []
+        for single in inputs:
+            start = time.perf_counter()
+            engine([single])
+            times.append(1000 * (time.perf_counter() - start))
+        return {"latency_ms": times}
+
+    return undisturbed(once)
 
 
 def _accuracy(engine: Engine, inputs: Inputs, *, path: str) -> dict[str, Any]:
@@ -178,19 +183,23 @@ def _asking(engine: Engine) -> Ask:
 
 
 def _callers(ask: Ask, queries: Sequence[str], callers: Sequence[int]) -> dict[str, list[float]]:
-    """Queries a second of so many callers that each ask one after the other, twice each."""
+    """Queries a second of so many callers that each ask one after the other."""
     if inspect.iscoroutinefunction(ask):
         return asyncio.run(_of_tasks(ask, queries, callers))
     for query in queries[:16]:
         ask(query)
-    return {str(count): [_of_threads(ask, _asked(queries, count), count) for _ in range(2)] for count in callers}
+    rates: dict[str, list[float]] = {}
+    for count in callers:
+        asked = _asked(queries, count)
+        tried = undisturbed(partial(_of_threads, ask, asked, count))
+        rates[str(count)] = [len(asked) / tried["wall_s"]]
+    return rates
 
 
-def _of_threads(ask: Ask, asked: Sequence[str], callers: int) -> float:
+def _of_threads(ask: Ask, asked: Sequence[str], callers: int) -> dict[str, Any]:
     with ThreadPoolExecutor(callers) as pool:
-        start = time.perf_counter()
         list(pool.map(lambda first: [ask(query) for query in asked[first::callers]], range(callers)))
-        return len(asked) / (time.perf_counter() - start)
+    return {}
 
 
 async def _of_tasks(ask: Any, queries: Sequence[str], callers: Sequence[int]) -> dict[str, list[float]]:  # noqa: ANN401
@@ -202,10 +211,12 @@ async def _of_tasks(ask: Any, queries: Sequence[str], callers: Sequence[int]) ->
     rates: dict[str, list[float]] = {}
     for count in callers:
         asked = _asked(queries, count)
-        for _ in range(2):
-            start = time.perf_counter()
+        tries = Tries()
+        while tries.wanted:
+            watched = watch()
             await asyncio.gather(*(one(asked[first::count]) for first in range(count)))
-            rates.setdefault(str(count), []).append(len(asked) / (time.perf_counter() - start))
+            tries.add(watched())
+        rates[str(count)] = [len(asked) / tries.best["wall_s"]]
     return rates
 
 
@@ -217,19 +228,6 @@ def _asked(queries: Sequence[str], callers: int) -> list[str]:
 def _kept(results: Results) -> list[list[float]]:
     rows = [row.tolist() if hasattr(row, "tolist") else row for row in results]
     return [[float(value) for value in (row if isinstance(row, list) else [row])] for row in rows]
-
-
-def _status(field: str) -> int:
-    """Bytes of `VmRSS` (now), `VmHWM` (peak) or `RssAnon` (now, without mapped files) of this process.
-
-    `ru_maxrss` is only the fallback: on Linux it starts with what the parent process held at the fork.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 _REPORTED = (

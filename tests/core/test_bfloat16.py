@@ -91,6 +91,13 @@ def test_calls_at_the_same_time_do_not_mix_their_answers(folder: Path) -> None:
 
 
 @needs_bfloat16
+def test_memory_of_large_batches_is_given_back_while_others_run(folder: Path) -> None:
+    texts = [f"{'cat dog ' * 30}{number}" for number in range(300)]
+    found = Embedder(folder, precision="bf16", threads=2, token_budget=4096).embed_documents(texts)
+    np.testing.assert_allclose(np.einsum("nd,nd->n", found, Embedder(folder).embed_documents(texts)), 1, atol=1e-3)
+
+
+@needs_bfloat16
 def test_lone_texts_get_all_threads_in_the_end_and_the_same_answer(folder: Path) -> None:
     embedder = Embedder(folder, precision="bf16", threads=2)
     first = embedder.embed_query("a cat")

@@ -261,7 +261,7 @@ class TestUsersEntries:
             ({"heads": [{}]}, "heads"),
             ({"weights": None}, "weights must be a tuple"),
             ({"weights": (_weights(repository="a/b/c"),)}, "repository must look like 'owner/name'"),
-            ({"weights": (_weights(revision=None),)}, "revision must be a branch, tag or commit, got None"),
+            ({"weights": (_weights(revision=None),)}, "revision must be a str .*, got None"),
             ({"weights": (_weights(revision="a..b"),)}, "revision must be"),
             ({"dimension": 0}, "dimension"),
             ({"pooling": "max"}, "pooling"),

@@ -487,7 +487,7 @@ def test_a_hostile_file_changes_nothing_for_later_ones(base: Path) -> None:
         ({"hidden_size": True}, "hidden_size must be a whole number"),
         ({"hidden_size": -32}, "hidden_size must be a whole number"),
         ({"num_attention_heads": 0}, "num_attention_heads must be a whole number"),
-        ({"num_attention_heads": 5}, "hidden_size 32 is no multiple of num_attention_heads 5"),
+        ({"num_attention_heads": 5}, "hidden_size 32 is not a multiple of num_attention_heads 5"),
         ({"num_hidden_layers": 3}, r"has no tensor encoder\.layer\.2"),
         ({"num_hidden_layers": 1}, r"holds encoder\.layer\.1.*num_hidden_layers"),
         ({"num_hidden_layers": 10**9}, r"has no tensor encoder\.layer\.2"),

@@ -89,7 +89,7 @@ def test_graphs_that_torch_exported_are_recognised(shared: Path, tmp_path: Path,
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"no graph")
-    with pytest.raises(UnrecognisedGraph, match="no ONNX model"):
+    with pytest.raises(UnrecognisedGraph, match="not an ONNX model"):
         rebuild(path, tmp_path / "rebuilt", rows="cls")
 
 
@@ -184,8 +184,8 @@ def _no_last_norm(graph: onnx.GraphProto) -> None:
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (_extra_tanh, "no erf GELU.*Tanh"),
-        (_tanh_for_erf, "no erf GELU.*Tanh"),
+        (_extra_tanh, "not an erf GELU.*Tanh"),
+        (_tanh_for_erf, "not an erf GELU.*Tanh"),
         (_turned_queries, "not one linear map"),
         (_other_scale, "differs from the original by"),
         (_no_mask, "differs from the original by"),

@@ -362,6 +362,8 @@ def test_truncation_can_be_an_error_also_where_another_object_has_cut_the_text(
     runs = count_runs(monkeypatch)
     with pytest.raises(TextTooLongError, match=r"^text 2 has 52 tokens"):
         strict.encode(["a", "a", "the " * 50])
+    with pytest.raises(TextTooLongError, match=r"^the passage of pair 2 has 52 tokens, the limit is 16 tokens"):
+        strict.score([("a", "a"), ("a", "b"), ("b", "the " * 50)])
     assert runs == []
 
 

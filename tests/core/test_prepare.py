@@ -145,7 +145,7 @@ Embedder(sys.argv[1], cache_dir=sys.argv[2], precision=sys.argv[3])
 _HANG = """
 import pathlib, sys, time
 from bge_onnx import Embedder
-from bge_onnx._cache import making as _making
+from bge_onnx._cache import making
 from bge_onnx._text.tokens import padded
 
 def after(owner, name):
@@ -157,7 +157,7 @@ def after(owner, name):
         time.sleep(600)
     setattr(owner, name, hang)
 
-after(*{"rebuilt": (_making, "_rebuilt"), "saved": (_making, "save_optimised"),
+after(*{"rebuilt": (making, "_rebuilt"), "saved": (making, "save_optimised"),
         "verified": (pathlib.Path, "rename")}[sys.argv[4]])
 Embedder(sys.argv[1], cache_dir=sys.argv[2], precision=sys.argv[3])
 """
@@ -283,7 +283,7 @@ def test_a_graph_that_is_not_recognised_stays_as_published_and_says_so(
     give_another_activation(folder)
     caplog.set_level(logging.INFO, "bge_onnx")
     embedder = Embedder(folder, cache_dir=cache)
-    assert embedder.graph.startswith("as published, fp32 (the activation is no erf GELU")
+    assert embedder.graph.startswith("as published, fp32 (the activation is not an erf GELU")
     assert embedder.graph in caplog.text
     np.testing.assert_allclose(embedder.embed_documents(["hello world"])[0], by_hand(folder), rtol=0, atol=1e-6)
     before = entries(cache)

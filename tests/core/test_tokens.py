@@ -193,7 +193,7 @@ def test_truncation_and_padding_that_a_file_carries_are_ignored(folder: Path, tm
 def test_what_is_no_tokenizer_is_refused_by_its_path(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
-    with pytest.raises(UnsuitableModelError, match=r"tokenizer\.json is no readable tokenizer\.json ") as caught:
+    with pytest.raises(UnsuitableModelError, match=r"tokenizer\.json is not a readable tokenizer\.json ") as caught:
         TextTokenizer(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -140,7 +140,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         assert_refused(write_pt(tmp_path / "head.pt", {"data.pkl": pickle.dumps(content)}), "else than named tensors")
     assert_refused(write_pt(tmp_path / "head.pt", {"other": b""}), "no data.pkl")
     (tmp_path / "old.pt").write_bytes(pickle.dumps({"weight": 1}))
-    assert_refused(tmp_path / "old.pt", "no file of torch")
+    assert_refused(tmp_path / "old.pt", "not a file of torch")
 
 
 def test_tensors_that_do_not_fit_their_storage_are_refused(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ class TestTokens:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
     ) -> None:
         monkeypatch.setenv("HF_ENDPOINT", address)
-        with pytest.raises(WeightsError, match=r"hub: HF_ENDPOINT .* is no address.*maven:"):
+        with pytest.raises(WeightsError, match=r"hub: HF_ENDPOINT .* is not an address.*maven:"):
             find(tiny_spec(maven=False), cache=tmp_path / "cache", sources=["hub", "maven"])
 
     def test_a_blank_behind_the_address_does_not_matter(

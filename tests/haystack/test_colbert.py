@@ -51,4 +51,4 @@ def test_what_cannot_work_is_refused(tiny_m3: Path) -> None:
     with pytest.raises(InputTypeError, match="for the query"):
         BGEColBERTRanker(tiny_m3).run(None, [])  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="it is called 'progress_bar' here"):
-        BGEColBERTRanker(tiny_m3, show_progress=True)  # type: ignore[call-arg]
+        BGEColBERTRanker(tiny_m3, show_progress=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from bge_onnx import Embedder, M3Embedder, Reranker, TokenSplitter
 from bge_onnx._heads.memory import Memory
+from bge_onnx.errors import UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
 from tests.core.nasty_texts import nasty_texts
 from tests.hostile.odd_values import NastyText
@@ -111,3 +113,25 @@ def test_what_is_remembered_is_bounded_in_bytes() -> None:
     held = memory.recall(range(300))
     assert 299 in held
     assert sum(answer.nbytes for answer, _ in held.values()) <= 64 << 20
+
+
+_DOUBLE = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+_PAGE = {"type": "Replace", "pattern": {"Regex": "."}, "content": "x" * 5000}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"normalizer": {"type": "Sequence", "normalizers": [_DOUBLE] * 30}},
+        {"normalizer": _PAGE},
+        {"normalizer": {"type": "Prepend", "prepend": "x" * 100_000}},
+        {"decoder": {"type": "Sequence", "decoders": [_DOUBLE] * 30}},
+    ],
+    ids=["thirty that double", "a page a letter", "a long beginning", "decoders"],
+)
+def test_a_tokenizer_that_blows_texts_up_is_refused(tmp_path: Path, part: dict[str, object]) -> None:
+    folder = write_tiny_model(tmp_path / "model", layers=1)
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **part}))
+    with pytest.raises(UnsuitableModelError, match="times as long"):
+        Embedder(folder)

@@ -23,8 +23,8 @@ from llama_index.embeddings.bge import BGEEmbedding
 from tests.llamaindex.conftest import TEXTS
 
 _NODES = [TextNode(text=text, id_=str(i)) for i, text in enumerate(TEXTS)]
-# A folder of fp32 weights has no other precision, and no revisions.
-UNSET = {"precision", "revision"}
+# A folder of fp32 weights has no other precision, and no revisions; a token is in no dump.
+UNSET = {"precision", "revision", "token"}
 _SETTINGS = {
     "query_instruction": "find: ",
     "normalize": False,
@@ -35,6 +35,7 @@ _SETTINGS = {
     "providers": [["CPUExecutionProvider", {}]],
     "token_budget": 128,
     "sources": ["cache"],
+    "local_files_only": True,
     "file": "onnx/model.onnx",
     "truncate": "error",
     "show_progress": False,
@@ -83,6 +84,13 @@ def test_every_duplicate_has_every_setting_and_the_same_vectors(
     assert twin.fingerprint == everything.fingerprint
     assert twin.get_text_embedding_batch(TEXTS) == everything.get_text_embedding_batch(TEXTS)
     assert twin.get_query_embedding("a") == everything.get_query_embedding("a")
+
+
+def test_a_token_is_in_copies_and_in_no_dump(tiny_embedder: Path) -> None:
+    made = BGEEmbedding(model_name=str(tiny_embedder), token="sesame")
+    assert "sesame" not in repr(made) + str(made.to_dict()) + made.to_json() + str(made.to_payload())
+    for twin in (made.model_copy(), made.model_copy(update={"threads": 1}), pickle.loads(pickle.dumps(made))):
+        assert twin.token == made.token is not None
 
 
 def test_a_dump_can_be_opened_with_other_settings(everything: BGEEmbedding) -> None:

@@ -87,6 +87,28 @@ def test_worker_processes_split_alike(tiny_embedder: Path) -> None:
     assert [node.get_content() for node in shared] == [node.get_content() for node in alone]
 
 
+def test_worker_processes_split_and_embed_without_network(
+    tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NLTK_DATA", "TIKTOKEN_CACHE_DIR", "HF_HOME"):  # workers inherit where others would download to
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    pipeline = IngestionPipeline(
+        transformations=[
+            BGENodeParser(model_name=str(tiny_embedder), chunk_size=40, local_files_only=True),
+            BGEEmbedding(model_name=str(tiny_embedder), threads=1, local_files_only=True),
+        ],
+        disable_cache=True,
+    )
+    documents = [Document(text=_TEXT, id_="a"), Document(text=_TEXT * 2, id_="b")]
+    nodes = pipeline.run(documents=documents, num_workers=2)
+    assert [node.embedding for node in nodes] == [node.embedding for node in pipeline.run(documents=documents)]
+    assert all(node.embedding for node in nodes)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_dumps_pickles_and_copies_split_alike(parser: BGENodeParser) -> None:
     twins = (
         BGENodeParser.from_dict(json.loads(parser.to_json())),

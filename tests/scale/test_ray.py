@@ -12,7 +12,7 @@ import pytest
 
 from bge_onnx import Embedder, M3Embedder, Reranker
 from bge_onnx.bulk import EmbedBatches
-from bge_onnx.errors import InputTypeError
+from bge_onnx.errors import BGEError, InputTypeError
 from tests.scale.workers import claim
 
 
@@ -127,3 +127,19 @@ def test_arguments_are_refused_before_any_actor_starts(ray_cluster: Any, texts: 
 
     with pytest.raises(InputTypeError, match="column must be a column's name"):
         embed_column(dataset_of(ray_cluster, texts[:2]), tiny_embedder, column="")
+    for wrong in (0, -1, True, "two", (2, 1), (0, 1)):
+        with pytest.raises(BGEError, match="actors"):
+            embed_column(dataset_of(ray_cluster, texts[:2]), tiny_embedder, actors=wrong)  # type: ignore[arg-type]
+
+
+def test_a_pool_grows_with_the_work_and_no_argument_is_on_its_way_out(
+    ray_cluster: Any, texts: list[str], tiny_embedder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from bge_onnx.bulk.ray import embed_column
+
+    dataset = dataset_of(ray_cluster, texts).materialize()
+    size = len(texts) // 6
+    out = embed_column(dataset, tiny_embedder, actors=(1, 2), batch_rows=size).take_all()
+    with Embedder(tiny_embedder, threads=1) as embedder:
+        assert_same(out, by_batch(dataset, embedder.embed_documents, size=size))
+    assert "deprecated" not in caplog.text

@@ -1,7 +1,7 @@
 """BAAI's BGE models on ONNX Runtime: embeddings, reranking and bge-m3, right without knowing anything about BGE.
 
 The names here are what programs use. Other public names live in `bge_onnx.errors`, `bge_onnx.types`,
-`bge_onnx.settings`, `bge_onnx.scores` and `bge_onnx.testing`.
+`bge_onnx.settings`, `bge_onnx.scores`, `bge_onnx.late_interaction`, `bge_onnx.hybrid` and `bge_onnx.testing`.
 """
 
 from __future__ import annotations

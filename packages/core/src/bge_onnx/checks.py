@@ -155,7 +155,7 @@ def names(name: str, value: object, *, none: str = "") -> list[str] | None:
     """
     if value is None and none:
         return None
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         hint = f"; pass [{shown(value)}]" if isinstance(value, str) else ""
         msg = f"{name} must be a list of str{_or_none(none)}, got {shown(value)}{hint}"
         raise InputTypeError(msg)

@@ -36,6 +36,11 @@ __all__ = [
 class BGEError(Exception):
     """Root of every error that this package raises on purpose."""
 
+    def __str__(self) -> str:
+        """The message: one line, whatever a path or a name out of a file holds."""
+        text = super().__str__()
+        return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
 
 class InputTypeError(BGEError, TypeError):
     """A text, a pair or a list of them has the wrong type; the message names its position."""

@@ -15,7 +15,7 @@ from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold, 
 from bge_onnx._text.checks import check_iterable, check_text, check_texts, check_whole
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
-from bge_onnx.errors import InputValueError
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.m3 import M3Embedder
 from bge_onnx.settings import M3Settings, ModelName, takes
 
@@ -155,7 +155,11 @@ def _texts(query: object, passages: object, top_k: object, threshold: object) ->
 
 
 def _vectors(given: npt.ArrayLike, position: int, query: FloatArray) -> FloatArray:
-    vectors = np.asarray(numbers(f"passage {position}", given), dtype=np.float32)
+    try:
+        vectors = np.asarray(numbers("passages", given), dtype=np.float32)
+    except InputTypeError as error:
+        msg = f"passage {position} must be an array of ColBERT vectors, got {type(given).__name__}"
+        raise InputTypeError(msg) from error
     if vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != query.shape[1]:
         msg = f"passage {position} has vectors of shape {vectors.shape}, not (tokens - 1, {query.shape[1]})"
         raise InputValueError(msg)

@@ -27,6 +27,7 @@ from bge_onnx._runtime.windowed import Way
 from bge_onnx._runtime.windows import in_windows, in_windows_async
 from bge_onnx._text.checks import check_iterable, check_pairs, check_texts
 from bge_onnx.embedder import Embedder, flat
+from bge_onnx.errors import TextTooLongError
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, complete, takes
 
 __all__ = ["M3Embedder"]
@@ -159,7 +160,11 @@ class M3Embedder(Embedder):
         checked = check_pairs(pairs)
         d, s, c = check_weights(weights, without_colbert=True)
         texts = list(dict.fromkeys(chain.from_iterable(checked)))
-        answers = dict(zip(texts, self._m3.every.run(texts, self._owner), strict=True))
+        try:
+            answers = dict(zip(texts, self._m3.every.run(texts, self._owner), strict=True))
+        except TextTooLongError:
+            self._name_the_long_one(checked)
+            raise
         rows = [pair_scores(answers[query], answers[passage]) for query, passage in checked]
         dense, lexical, colbert = np.array(rows, dtype=np.float32).reshape(-1, 3).T
         return M3Scores(
@@ -169,6 +174,18 @@ class M3Embedder(Embedder):
             dense_lexical=weighted_score((dense, lexical), (d, s)),
             combined=weighted_score((dense, lexical, colbert), (d, s, c)),
         )
+
+    def _name_the_long_one(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Raise what says where among the pairs the first text over the limit is; each was read but once."""
+        for position, pair in enumerate(pairs):
+            for what, text in zip(("query", "passage"), pair, strict=True):
+                (tokens,) = self.count_tokens([text])
+                if tokens > self.max_length:
+                    msg = (
+                        f"the {what} of pair {position} has {tokens} tokens, the limit is {self.max_length} tokens; "
+                        "split it, or pass truncate='warn' to have it cut"
+                    )
+                    raise TextTooLongError(msg)
 
     @property
     def normalize(self) -> bool:

@@ -17,7 +17,7 @@ from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
 from bge_onnx._text.windows import Window, checked_size
 from bge_onnx.errors import InputValueError, UnsuitableModelError
-from bge_onnx.settings import EngineSettings, ModelName, complete
+from bge_onnx.settings import DEFAULT_EMBEDDER, EngineSettings, ModelName, complete
 
 __all__ = ["WINDOW_TOKENS", "TokenSplitter", "Window"]
 
@@ -60,7 +60,7 @@ class TokenSplitter(CountsTokens):
 
     def __init__(
         self,
-        model: ModelName,
+        model: ModelName = DEFAULT_EMBEDDER,
         *,
         max_tokens: int | None = None,
         overlap: int = 0,

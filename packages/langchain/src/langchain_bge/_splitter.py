@@ -12,6 +12,7 @@ from langchain_text_splitters import TextSplitter
 
 from bge_onnx import ModelSpec, TokenSplitter, checks
 from bge_onnx.errors import InputTypeError, InputValueError
+from bge_onnx.settings import DEFAULT_EMBEDDER
 from bge_onnx.splitter import Window
 from bge_onnx.types import Precision, TokenLike
 
@@ -49,7 +50,7 @@ class BGETextSplitter(TextSplitter):
 
     def __init__(
         self,
-        model: str | PathLike[str] | ModelSpec,
+        model: str | PathLike[str] | ModelSpec = DEFAULT_EMBEDDER,
         *,
         chunk_size: int | None = None,
         chunk_overlap: int = 0,

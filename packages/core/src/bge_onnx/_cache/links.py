@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bge_onnx._cache.aging import mark_as_used, remove_unused
 from bge_onnx._cache.entries import Entry
 from bge_onnx._cache.lock import renamed
 from bge_onnx._cache.place import default_cache_dir
@@ -58,6 +59,8 @@ def real_files(files: ModelFiles, cache: Path | None) -> ModelFiles:
         place = (cache or default_cache_dir()).absolute()
         entry = Entry(place / "linked" / f"{files.digests['model'][:32]}-{files.digests['data'][:32]}")
         _mirror(entry, model.parent, every)
+        mark_as_used(entry.folder)
+        remove_unused(place / "linked")
     except OSError as error:
         _logger.warning("%s: its links cannot be replaced by real files (%s)", model, error)
         return files

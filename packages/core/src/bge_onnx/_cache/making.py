@@ -14,7 +14,7 @@ from bge_onnx._catalogue.spec import Precision
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
-from bge_onnx._runtime.session import first_line, save_optimised
+from bge_onnx._runtime.session import MAPPED_DATA, first_line, save_optimised
 from bge_onnx.errors import BGEError, UnsuitableModelError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Answer: TypeAlias = Literal["vector", "tokens", "m3", "logits"]
 
 _WHOLE = "bge-m3's heads are part of the graph, or missing"
 
-MODEL, DATA = "model.onnx", "model.bin"
+MODEL, DATA = "model.onnx", MAPPED_DATA
 
 
 class NotNow(Exception):  # noqa: N818 - a finding, which its caller may live with

@@ -171,7 +171,7 @@ def _whole(names: Mapping[str, str], where: Path) -> dict[str, str]:
     """Place to name of the tensors that replace one of the base; every tensor must have a place."""
     strangers = [name for plain, name in names.items() if part(plain) is None]
     if strangers:
-        raise UnsuitableModelError(f"{where} holds {strangers[0]!r}, which is no part of a LoRA over an encoder")
+        raise UnsuitableModelError(f"{where} holds {strangers[0]!r}, which is not a part of a LoRA over an encoder")
     return {place: names[plain] for place, plain in by_part(names, where).items()}
 
 

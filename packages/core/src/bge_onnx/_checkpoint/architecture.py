@@ -71,7 +71,7 @@ class Architecture:
         facts.refuse_others()
         hidden, heads = facts.whole("hidden_size"), facts.whole("num_attention_heads")
         if hidden % heads:
-            raise facts.error(f"hidden_size {hidden} is no multiple of num_attention_heads {heads}")
+            raise facts.error(f"hidden_size {hidden} is not a multiple of num_attention_heads {heads}")
         return cls(
             family=family,
             hidden=hidden,

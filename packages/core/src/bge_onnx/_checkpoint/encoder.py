@@ -171,7 +171,7 @@ class _Reader:
         bert = self._facts.family == "bert"
         dense, out = ("pooler.dense", "classifier") if bert else ("classifier.dense", "classifier.out_proj")
         if f"{out}.weight" not in self._weights:
-            raise self._error(f"has no {out}.weight, so it is no cross-encoder; open it with Embedder")
+            raise self._error(f"has no {out}.weight, so it is not a cross-encoder; open it with Embedder")
         labels = self._weights[f"{out}.weight"].shape[:1]
         if labels != (1,):
             raise self._error(

@@ -180,7 +180,7 @@ def _index(path: Path) -> dict[str, Path]:
         raise UnsuitableModelError(f"{path} has no weight_map; replace it by the model's own")
     for shard in _distinct(mapping.values()):
         if not is_plain_name(shard) or not shard.endswith((".safetensors", ".bin")):
-            raise UnsuitableModelError(f"{path} names the shard {shard!r}, which is no file beside it")
+            raise UnsuitableModelError(f"{path} names the shard {shard!r}, which is not a file beside it")
         if not is_file(path.parent / shard):
             raise WeightsError(f"{path} names the shard {shard}, which is missing beside it; copy it there")
     return {str(tensor): path.parent / shard for tensor, shard in mapping.items()}

@@ -42,7 +42,7 @@ def read_located(
     model = files.paths["model"]
     found = find_checkpoint(model.parent, file=model.name, find_base=find_base)
     if found is None:
-        msg = f"{model} is no checkpoint; replace it by the model's own"
+        msg = f"{model} is not a checkpoint; replace it by the model's own"
         raise UnsuitableModelError(msg)
     places = list(dict.fromkeys((files.folder, found.folder)))
     paths, digests = dict(files.paths), dict(files.digests)

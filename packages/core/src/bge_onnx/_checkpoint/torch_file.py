@@ -141,7 +141,7 @@ def _read_legacy(file: MappedFile) -> tuple[Any, dict[str, tuple[int, int]]]:
     data = memoryview(file.data)
     magic, position = read_pickle(data)
     if magic != _LEGACY:
-        raise PickleError("it is no file of torch")
+        raise PickleError("it is not a file of torch")
     values = []
     for _ in range(4):
         value, length = read_pickle(data[position : position + LARGEST])

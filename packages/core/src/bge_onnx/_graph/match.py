@@ -146,12 +146,12 @@ class _Matcher:
             weight = self._source.weight(node.input[1])
             plain = all(_attribute(node, name, 1.0) == 1.0 for name in ("alpha", "beta"))
             if len(node.input) != 3 or not plain or _attribute(node, "transA", 0):
-                raise UnrecognisedGraph("a Gemm that is no linear map with a bias")
+                raise UnrecognisedGraph("a Gemm that is not a linear map with a bias")
             weight = weight.T if _attribute(node, "transB", 0) else weight
             return Linear(weight, self._source.weight(node.input[2])), node.input[0]
         computed, constant = self._source.split(node)
         if len(constant) != 1 or len(computed) != 1:
-            raise UnrecognisedGraph("an Add that is no bias")
+            raise UnrecognisedGraph("an Add that is not a bias")
         product = self._made(computed[0], "MatMul")
         if not self._source.is_constant(product.input[1]):
             raise UnrecognisedGraph("a MatMul without a stored weight")
@@ -192,7 +192,7 @@ class _Matcher:
             if node.op_type == "Gelu" and _attribute(node, "approximate", b"none") != b"none":
                 raise UnrecognisedGraph("the activation is a tanh GELU")
         if len(sources) != 1 or not operators & {"Erf", "Gelu"} or operators - _ACTIVATION - {"MatMul", "Gemm"}:
-            raise UnrecognisedGraph(f"the activation is no erf GELU; it uses {', '.join(sorted(operators))}")
+            raise UnrecognisedGraph(f"the activation is not an erf GELU; it uses {', '.join(sorted(operators))}")
         return sources.pop()
 
     def _product(self, value: str, through: frozenset[str]) -> onnx.NodeProto:

@@ -28,7 +28,7 @@ class Source:
         try:
             model = onnx.load(path, load_external_data=False)
         except DecodeError as error:
-            raise UnrecognisedGraph("the file is no ONNX model") from error
+            raise UnrecognisedGraph("the file is not an ONNX model") from error
         self._folder = path.parent
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self.graph = model.graph

@@ -296,7 +296,7 @@ def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) ->
     kinds = [_plain(f"scores[{place}]", score) for place, score in enumerate(scores)]
     shares = numbers("weights", weights)
     if shares.shape != (len(kinds),) or not np.isfinite(shares).all() or not shares.sum() > 0:
-        msg = f"weights must be one a kind, with a sum above 0, got {shown(weights)} for {len(kinds)} kinds of scores"
+        msg = f"weighted_score needs a weight a kind, with a sum above 0, got {shown(weights)} for {len(kinds)} kinds"
         raise InputValueError(msg)
     if len({kind.shape for kind in kinds}) > 1:
         msg = f"scores must be of one shape, got {', '.join(str(kind.shape) for kind in kinds)}"

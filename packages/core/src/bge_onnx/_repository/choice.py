@@ -189,7 +189,9 @@ def _named(paths: Collection[str], file: str, place: str) -> str:
     if file in paths:
         if PurePosixPath(file).suffix == ".onnx" or file.endswith((*_WEIGHTS, _INDEX)):
             return file
-        raise InputValueError(f"file={file!r} is no weights file; pass an .onnx, .safetensors or .bin file of {place}")
+        raise InputValueError(
+            f"file={file!r} is not a weights file; pass an .onnx, .safetensors or .bin file of {place}"
+        )
     held = sorted(path for path in paths if path.endswith((".onnx", *_WEIGHTS)))
     near = difflib.get_close_matches(file, held, n=4, cutoff=0.3) or held[:4]
     hint = f"it has {', '.join(near)}" if near else "it has no weights at all"

@@ -249,7 +249,7 @@ def _endpoint() -> str:
     except ValueError:
         good = False
     if not good or any(character.isspace() or not character.isprintable() for character in endpoint):
-        raise SourceError(f"HF_ENDPOINT {brief(endpoint)!r} is no address; it must look like https://host")
+        raise SourceError(f"HF_ENDPOINT {brief(endpoint)!r} is not an address; it must look like https://host")
     return endpoint
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -60,7 +61,9 @@ class Maven:
             what = f"{self.artifact.artifact} {self.artifact.version}"
             raise SourceError(f"{what} is not a readable jar: {error}") from error
         except Exception as error:
-            if type(error).__name__ == "LZMAError":  # lzma is no part of every Python
+            # What bz2 raises has no number, and a place before the file is an invalid argument; a full disk is neither.
+            damaged = isinstance(error, OSError) and error.errno in (None, errno.EINVAL)
+            if damaged or type(error).__name__ == "LZMAError":  # lzma is no part of every Python
                 raise SourceError(f"{self.artifact.artifact} is not a readable jar: {error}") from error
             raise
 

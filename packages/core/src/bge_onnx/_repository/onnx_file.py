@@ -110,7 +110,7 @@ def look(model: Path) -> GraphFacts:
         walk = _Walk(data)
         walk.enter(0, len(data), "model", 0)
     if not walk.graphs:
-        raise GraphError("it is no ONNX file: it holds no graph")
+        raise GraphError("it is not an ONNX file: it holds no graph")
     return walk.facts
 
 
@@ -125,7 +125,7 @@ class _Walk:
 
     def enter(self, start: int, end: int, message: str, depth: int) -> None:
         if depth > _DEEPEST:
-            raise GraphError("it is no ONNX file that can be served: graphs are nested too deeply")
+            raise GraphError("it is not an ONNX file that can be served: graphs are nested too deeply")
         children = _CHILDREN[message]
         for number, kind, first, last in self._fields(start, end):
             child = children.get(number) if kind == _BYTES else None
@@ -158,7 +158,7 @@ class _Walk:
                 external = True
                 self._entry(first, last)
         if len(shape) > 16 or any(length >= 1 << 40 for length in shape):
-            raise GraphError("it is no ONNX file that can be served: a tensor has an impossible shape")
+            raise GraphError("it is not an ONNX file that can be served: a tensor has an impossible shape")
         self.facts.tensors.append(Tensor(kind, tuple(shape), None if external else raw, size))
 
     def _entry(self, start: int, end: int) -> None:
@@ -174,31 +174,31 @@ class _Walk:
         try:
             return self._data[first : min(last, first + 1024)].decode()
         except UnicodeDecodeError:
-            raise GraphError("it is no ONNX file: a name is not UTF-8") from None
+            raise GraphError("it is not an ONNX file: a name is not UTF-8") from None
 
     def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """Number, wire type, and value (varints) or first and last offset (bytes), of every field of a message."""
         while position < end:
             self._left -= 1
             if self._left < 0:
-                raise GraphError("it is no ONNX file that can be served: it has too many parts")
+                raise GraphError("it is not an ONNX file that can be served: it has too many parts")
             tag, position = self._varint(position, end)
             number, wire = tag >> 3, tag & 7
             if number == 0:
-                raise GraphError("it is no ONNX file: it is not protobuf")
+                raise GraphError("it is not an ONNX file: it is not protobuf")
             if wire == _VARINT:
                 value, position = self._varint(position, end)
                 yield number, wire, value, position
             elif wire == _BYTES:
                 length, position = self._varint(position, end)
                 if position + length > end:
-                    raise GraphError("it is no whole ONNX file: a part of it is cut off")
+                    raise GraphError("it is not a whole ONNX file: a part of it is cut off")
                 yield number, wire, position, position + length
                 position += length
             elif wire in (_FIXED32, _FIXED64):
                 position += 4 if wire == _FIXED32 else 8
             else:
-                raise GraphError("it is no ONNX file: it is not protobuf")
+                raise GraphError("it is not an ONNX file: it is not protobuf")
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         value = shift = 0
@@ -209,7 +209,7 @@ class _Walk:
             if byte < 0x80:
                 return value, position
             shift += 7
-        raise GraphError("it is no ONNX file: it is not protobuf")
+        raise GraphError("it is not an ONNX file: it is not protobuf")
 
 
 def _inside(location: str) -> str:

@@ -66,7 +66,7 @@ def _tokenizer(path: Path) -> None:
         Tokenizer.from_file(str(path))
     except BaseException as error:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise UnsuitableModelError(f"{path.name} is no readable tokenizer.json ({brief(error)})") from error
+            raise UnsuitableModelError(f"{path.name} is not a readable tokenizer.json ({brief(error)})") from error
         raise
 
 
@@ -79,15 +79,17 @@ def _safetensors(path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         rest = path.stat().st_size - 8
         if not 2 <= length <= min(rest, _LARGEST_HEADER):
-            raise UnsuitableModelError(f"{path.name} is no whole safetensors file: its header is cut off")
+            raise UnsuitableModelError(f"{path.name} is not a whole safetensors file: its header is cut off")
         header = file.read(length)
     try:
         tensors = json.loads(header)
         ends = [int(entry["data_offsets"][1]) for name, entry in tensors.items() if name != "__metadata__"]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise UnsuitableModelError(f"{path.name} is no safetensors file: its header cannot be read") from error
+        raise UnsuitableModelError(f"{path.name} is not a safetensors file: its header cannot be read") from error
     if max(ends, default=0) != rest - length:
-        raise UnsuitableModelError(f"{path.name} is no whole safetensors file: its tensors end elsewhere than the file")
+        raise UnsuitableModelError(
+            f"{path.name} is not a whole safetensors file: its tensors end elsewhere than the file"
+        )
 
 
 def _torch(path: Path) -> None:
@@ -96,17 +98,17 @@ def _torch(path: Path) -> None:
         if head[:1] == b"\x80":
             return
         if head != b"PK\x03\x04":
-            raise UnsuitableModelError(f"{path.name} is no file of torch.save")
+            raise UnsuitableModelError(f"{path.name} is not a file of torch.save")
         file.seek(max(path.stat().st_size - 65_600, 0))
         if b"PK\x05\x06" not in file.read():
-            raise UnsuitableModelError(f"{path.name} is no whole file of torch.save: its end is missing")
+            raise UnsuitableModelError(f"{path.name} is not a whole file of torch.save: its end is missing")
 
 
 def _text(path: Path) -> None:
     try:
         path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UnsuitableModelError(f"{path.name} is no text in UTF-8") from error
+        raise UnsuitableModelError(f"{path.name} is not text in UTF-8") from error
 
 
 _CHECKS = {

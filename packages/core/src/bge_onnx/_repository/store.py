@@ -84,7 +84,7 @@ def fill(
         def get(path: str) -> Path:
             target = staging / path
             if not target.resolve().is_relative_to(staging.resolve()):
-                raise SourceError(f"{path} is no path inside a model's folder")
+                raise SourceError(f"{path} is not a path inside a model's folder")
             target.parent.mkdir(parents=True, exist_ok=True)
             place = _called(lambda: repository.fetch_file(weights.repository, listing.commit, path, target))
             if place is not None and Path(place) != target:

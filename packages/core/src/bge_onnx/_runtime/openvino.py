@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from bge_onnx._heads.vectors import Outputs
 from bge_onnx._runtime.device import Device
-from bge_onnx._runtime.session import SessionSpec, chosen_outputs, first_line, input_dtypes
+from bge_onnx._runtime.memory import trim_heap, unmap_pages
+from bge_onnx._runtime.session import MAPPED_DATA, SessionSpec, chosen_outputs, first_line, input_dtypes
 from bge_onnx.errors import InferenceError, ProviderError
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ class OpenVinoSession:
             UnsuitableModelError: The graph does not have the inputs and outputs that are due.
         """
         self._compiled = _compile(spec, device, streams=streams)
+        # It has made weights of its own, and hardly looks at those in the file again.
+        trim_heap()
+        unmap_pages(spec.path.with_name(MAPPED_DATA).resolve())
         outputs = {port.any_name: port for port in self._compiled.outputs}
         inputs = {port.any_name: port for port in self._compiled.inputs}
         self.outputs = chosen_outputs(outputs, spec)
@@ -67,7 +72,8 @@ class OpenVinoSession:
         finally:
             self._requests.put(request)
             if shrink:
-                self._compiled.release_memory()
+                with suppress(RuntimeError):  # another batch runs; a later one gives the memory back
+                    self._compiled.release_memory()
 
 
 def _sizes(port: openvino.ConstOutput) -> list[int | None]:

@@ -170,7 +170,7 @@ def _refuse(value: object, what: str) -> NoReturn:
         case list() | tuple():
             hint = "pass each text as a str of its own"
         case _ if _is_missing(value):
-            hint = "a missing value is no text: leave it out, or pass ''"
+            hint = "a missing value is not a text: leave it out, or pass ''"
         case _:
             hint = "convert it with str()"
     msg = f"{what} must be a str, got {_describe(value)}; {hint}"

@@ -67,13 +67,13 @@ def read_pieces(path: Path) -> PieceModel:
         message.ParseFromString(read_regular(path, most=_LARGEST))
     except (OSError, DecodeError) as error:
         raise UnsuitableModelError(
-            f"{path} is no sentencepiece model ({error}); replace it by the model's own"
+            f"{path} is not a sentencepiece model ({error}); replace it by the model's own"
         ) from error
     pieces = tuple(Piece(piece.piece, piece.score, _KINDS.get(piece.type or 1, "unused")) for piece in message.pieces)
     kind = message.trainer_spec.model_type or _UNIGRAM
     if tuple(piece.text for piece in pieces[:3]) != _FIRST or kind != _UNIGRAM or message.trainer_spec.byte_fallback:
         raise UnsuitableModelError(
-            f"{path} is no sentencepiece model of XLM-RoBERTa's kind, which is a unigram model that begins with "
+            f"{path} is not a sentencepiece model of XLM-RoBERTa's kind, which is a unigram model that begins with "
             f"{' '.join(_FIRST)}; save the tokenizer with a tokenizer.json"
         )
     return PieceModel(pieces, message.normalizer_spec.precompiled_charsmap)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._runtime.shared import shared
+from bge_onnx._text.growth import check_growth
 from bge_onnx._text.reading import Reader, failure
 from bge_onnx._text.template import Template
 from bge_onnx._text.vocabulary import load_tokenizer
@@ -97,10 +98,11 @@ class TextTokenizer:
         """
         try:
             self._tokenizer = load_tokenizer(path)
+            check_growth(self._tokenizer, path)
         except UnsuitableModelError:
             raise
         except BaseException as error:
-            msg = f"{path} is no readable {path.name} ({failure(error)}); replace it by the model's own"
+            msg = f"{path} is not a readable {path.name} ({failure(error)}); replace it by the model's own"
             raise UnsuitableModelError(msg) from error
         padding = self._tokenizer.padding
         self.pad = padding["pad_id"] if padding else self._named("[PAD]", "<pad>", default=0)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bge_onnx._catalogue.json_file import read_object
 from bge_onnx._regular import open_regular
-from bge_onnx._text.sentencepiece import Piece, read_pieces
 from bge_onnx.errors import UnsuitableModelError
+
+if TYPE_CHECKING:
+    from bge_onnx._text.sentencepiece import Piece
 
 __all__ = ["BESIDE_VOCABULARY", "VOCABULARIES", "load_tokenizer"]
 
@@ -112,7 +114,7 @@ def _wordpiece(path: Path, settings: _Settings) -> Tokenizer:
     )
     missing = [token for token in (unknown, cls, sep) if token not in vocabulary]
     if missing:
-        raise UnsuitableModelError(f"{path} has no {missing[0]}, so it is no vocabulary of BERT's kind")
+        raise UnsuitableModelError(f"{path} has no {missing[0]}, so it is not a vocabulary of BERT's kind")
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -132,6 +134,8 @@ def _wordpiece(path: Path, settings: _Settings) -> Tokenizer:
 
 def _unigram(path: Path, settings: _Settings) -> Tokenizer:
     """XLM-R's: sentencepiece's ids moved up by one, with fairseq's special tokens in front and the mask behind."""
+    from bge_onnx._text.sentencepiece import read_pieces  # costs memory that models with a tokenizer.json need not pay
+
     settings.check_class(_XLMR_CLASSES)
     model = read_pieces(path)
     vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
@@ -168,7 +172,7 @@ def _lines(path: Path) -> list[str]:
             return [line.removesuffix("\n") for line in lines]
     except (OSError, UnicodeDecodeError) as error:
         raise UnsuitableModelError(
-            f"{path} is no readable vocab.txt ({error}); replace it by the model's own"
+            f"{path} is not a readable vocab.txt ({error}); replace it by the model's own"
         ) from error
 
 

@@ -42,6 +42,7 @@ def link_whole(source: Path, target: Path) -> None:
     scratch.unlink(missing_ok=True)
     os.link(source, scratch)
     replaced(scratch, target)
+    scratch.unlink(missing_ok=True)  # it is still there if both were names of one file, as after a crash just here
     sync_folder(target.parent)
 
 

@@ -14,6 +14,7 @@ from bge_onnx.bulk._arrow import Foreign, load
 from bge_onnx.bulk._batches import EmbedBatches, RerankBatches
 from bge_onnx.bulk._encoding import CHUNK
 from bge_onnx.bulk._missing import Nulls
+from bge_onnx.errors import InputValueError
 from bge_onnx.settings import EmbedderSettings, ModelName, RerankerSettings
 
 ray_data = load("ray.data", extra="ray", what="Ray datasets")
@@ -141,7 +142,14 @@ def _map(
 
 def _pool(actors: int | tuple[int, int]) -> Foreign:
     """So many actors, or from so many to so many; `concurrency=` says the same and is on its way out of Ray."""
-    if isinstance(actors, tuple):
-        fewest, most = actors
-        return ray_data.ActorPoolStrategy(min_size=fewest, max_size=most)
-    return ray_data.ActorPoolStrategy(size=actors)
+    match actors:
+        case (fewest, most):
+            check_whole(fewest, name="actors, the fewest,")
+            check_whole(most, name="actors, the most,")
+            if fewest <= most:
+                return ray_data.ActorPoolStrategy(min_size=fewest, max_size=most)
+            msg = f"actors must be (fewest, most), got {actors!r}"
+            raise InputValueError(msg)
+        case _:
+            check_whole(actors, name="actors")
+            return ray_data.ActorPoolStrategy(size=actors)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bge_onnx import checks
 from bge_onnx._heads.vectors import numbers
-from bge_onnx.errors import InputValueError
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.types import FloatArray
 
 FEWEST = 8
@@ -78,7 +78,11 @@ def _texts(texts: object) -> list[str]:
 
 
 def _array(vectors: npt.ArrayLike) -> FloatArray:
-    values = np.asarray(numbers("vectors", vectors), dtype=np.float32)
+    try:
+        values = np.asarray(numbers("vectors", vectors), dtype=np.float32)
+    except InputTypeError:
+        msg = "vectors must be an array of numbers of shape (n, dim), one row a text, all of the same length"
+        raise InputTypeError(msg) from None
     if values.ndim != 2:
         msg = f"vectors must have the shape (n, dim), got {values.shape}; pass one row a text"
         raise InputValueError(msg)

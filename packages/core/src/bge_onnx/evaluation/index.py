@@ -71,6 +71,7 @@ def check_index(
             model's.
         BGEError: The model cannot be opened; see `Embedder`.
     """
+    checks.model("model", model)
     check_role(role)
     checks.whole("sample", sample)
     if others is not None:

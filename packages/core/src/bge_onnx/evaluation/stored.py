@@ -103,11 +103,11 @@ def read_npy(
     """
     check_limit(limit)
     _, text_field, _ = _names(None, text_field, None)
-    with _readable(_path("vectors", vectors)) as place:
+    with _readable(_path("vectors", vectors), "a .npy file of numbers, or is damaged") as place:
         values = np.load(place, mmap_mode="r", allow_pickle=False)
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
             raise ValueError("it does not hold one array of numbers")
-    with _readable(_path("texts", texts)) as place:
+    with _readable(_path("texts", texts), "a readable file of texts") as place:
         lines = _lines(Path(place), text_field)
     if values.ndim != 2 or len(lines) != len(values):
         msg = f"{vectors} has the shape {values.shape} and {texts} holds {len(lines)} texts; both must be in step"
@@ -128,7 +128,7 @@ def read_parquet(
     check_limit(limit)
     _, text_field, vector_field = _names(None, text_field, vector_field)
     parquet = needed("pyarrow.parquet", what="reading Parquet", install="pyarrow")
-    with _readable(_path("path", path)) as place, parquet.ParquetFile(place) as file:
+    with _readable(_path("path", path), "a readable Parquet file") as place, parquet.ParquetFile(place) as file:
         names = file.schema_arrow.names
         text = _chosen(text_field, names, _TEXT_FIELDS, what="text_field", where=str(path))
         vector = _chosen(vector_field, names, _VECTOR_FIELDS, what="vector_field", where=str(path))
@@ -165,7 +165,7 @@ def read_qdrant(
         return _read_client(cast("QdrantClient", place), collection, text_field, vector_field, limit)
     name = _path("place", place)
     qdrant = needed("qdrant_client", what="reading Qdrant", install='"bge-onnx[qdrant]"')
-    with _readable(name):
+    with _readable(name, "a storage of Qdrant that opens"):
         client = _open_client(name, qdrant)
     try:
         return _read_client(client, collection, text_field, vector_field, limit)
@@ -286,15 +286,15 @@ def _path(name: str, value: object) -> str:
 
 
 @contextmanager
-def _readable(place: str) -> Iterator[str]:
-    """Say which file it is that cannot be read."""
+def _readable(place: str, what: str) -> Iterator[str]:
+    """Say which file it is that cannot be read, and what it should be."""
     try:
         yield place
     except BGEError:
         raise
     except (OSError, ValueError, EOFError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        msg = f"{shown(place)} cannot be read ({reason}); check the path and the file"
+        msg = f"{place} is not {what} ({reason}); check the path and the file"
         raise InputValueError(msg) from error
 
 

@@ -6,9 +6,9 @@ Needs qdrant-client: `pip install "bge-onnx[qdrant]"`.
 from __future__ import annotations
 
 try:
-    import qdrant_client as _qdrant_client  # noqa: F401
+    from qdrant_client.models import FormulaQuery as _FormulaQuery  # noqa: F401  # in 1.14 and later
 except ImportError as error:
-    msg = 'bge_onnx.hybrid needs qdrant-client, which is not installed; pip install "bge-onnx[qdrant]"'
+    msg = 'bge_onnx.hybrid needs qdrant-client 1.15.1 or later; run pip install "bge-onnx[qdrant]"'
     raise ImportError(msg) from error
 
 from bge_onnx.hybrid._collection import PointId, QdrantHybrid

@@ -14,6 +14,7 @@ from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
 
 from bge_onnx import TokenSplitter, checks
+from bge_onnx.settings import DEFAULT_EMBEDDER
 from bge_onnx.splitter import Window
 from bge_onnx.types import Precision
 from llama_index.embeddings.bge._settings import Location, checked
@@ -40,12 +41,13 @@ class BGENodeParser(MetadataAwareTextSplitter):
 
     model_config = ConfigDict(extra="forbid")
 
-    model_name: Location = Field(frozen=True, description="Hub id, catalogue name or local folder.")
+    model_name: Location = Field(
+        default=DEFAULT_EMBEDDER, frozen=True, description="Hub id, catalogue name or local folder."
+    )
     chunk_size: Annotated[int | None, checked(partial(checks.whole, none="300, or what the model reads"))] = Field(
         default=None,
         frozen=True,
-        description="The most tokens of a node and its metadata. None for 300, which leaves a reranker, too, room for "
-        "a query.",
+        description="The most tokens of a node and its metadata. None for 300, which fits a reranker, too.",
     )
     chunk_overlap: Annotated[int, checked(partial(checks.whole, least=0))] = Field(
         default=0, frozen=True, description="The most tokens that two nodes share; at most half of `chunk_size`."

@@ -13,7 +13,7 @@ from haystack.utils import Secret
 
 from bge_onnx import TokenSplitter, checks
 from bge_onnx.errors import InputValueError
-from bge_onnx.settings import EngineSettings, check_settings
+from bge_onnx.settings import DEFAULT_EMBEDDER, EngineSettings, check_settings
 from bge_onnx.types import Precision
 from haystack_integrations.common.bge._component import EMBEDDER_NAMES
 from haystack_integrations.common.bge._inputs import check_documents, document_texts
@@ -25,10 +25,10 @@ _logger = logging.getLogger(__name__)
 @component
 @dataclass(eq=False, repr=False)
 class BGEDocumentSplitter:
-    """Splits documents so that nothing of a part is cut when a BGE model reads it.
+    """Splits documents so that nothing of a part is cut when a BGE model reads it. Only its tokenizer is opened.
 
     A part ends at the last paragraph, sentence or clause in the second half of what would fit, else between words. Its
-    content is exactly what stands in the document. Only the model's tokenizer is opened.
+    content is exactly what stands in the document.
 
     Example:
         >>> from haystack import Document
@@ -52,7 +52,7 @@ class BGEDocumentSplitter:
         progress_bar: A progress bar while weights are fetched; None for one on a terminal.
     """
 
-    model: str | os.PathLike[str]
+    model: str | os.PathLike[str] = DEFAULT_EMBEDDER
     _: KW_ONLY
     split_length: int | None = None
     split_overlap: int = 0
@@ -111,14 +111,13 @@ class BGEDocumentSplitter:
             number in it; `split_idx_start`, the position of their first character; `page_number`, by form feeds.
 
         Raises:
-            InputTypeError: `documents` is not a list of Documents.
-            InputValueError: A document has no content, or metadata that leave its parts no room.
+            BGEError: `documents` is not a list of Documents, or one has no content, or metadata that leave it no room.
         """
         check_documents(documents, component=type(self).__name__)
-        for position, document in enumerate(documents):
-            if document.content is None:
-                msg = f"the document at position {position} has no text to split; its content is None"
-                raise InputValueError(msg)
+        empty = next((place for place, document in enumerate(documents) if document.content is None), None)
+        if empty is not None:
+            msg = f"the document at position {empty} has no text to split; its content is None"
+            raise InputValueError(msg)
         splitter = self._opened.get(self._open)
         return {"documents": [part for document in documents for part in self._parts(splitter, document)]}
 

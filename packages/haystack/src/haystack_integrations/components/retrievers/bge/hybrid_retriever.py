@@ -71,6 +71,10 @@ class BGEHybridRetriever:
         """`warm_up` off the event loop."""
         await self.document_store.warm_up_async()
 
+    def close(self) -> None:
+        """Let go of the model and of Qdrant, for whoever else has the store, too; the next use opens them again."""
+        self.document_store.close()
+
     @component.output_types(documents=list[Document])
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
