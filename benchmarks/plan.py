@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-# Rows a second and core of bge-small-en-v1.5 under Spark, two workers of one core each, 155 tokens a row
-# (benchmarks/results/scale.md).
+# docs/s of two cores of an AMD EPYC (Turin) with AVX-512 and VNNI, halved, bge-small-en-v1.5, 155 tokens a passage
+# (benchmarks/results/results.md). A CPU second of one thread gave 30.8 and 61.1 (benchmarks/results/scale.md). Spark
+# and Ray took some percent beside; `--rate` takes what you have measured.
 TOKENS = 155
-RATES = {"fp32": 30.0, "int8": 58.0}
+RATES = {"fp32": 30.6, "int8": 58.0}
 # Rows a second that a run reads and digests again when it goes on: JSON Lines of 700 bytes (the same page).
-READS = 60_000.0
+READS = 50_000.0
 MACHINE = 32  # cores of one machine
 TASK = 200.0  # seconds: how much work one task of Spark, or one batch of Ray, should be
 PART = 4096  # rows that `bge-onnx embed` commits together

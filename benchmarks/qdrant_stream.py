@@ -1,13 +1,13 @@
 """A corpus into Qdrant by `examples/qdrant_stream.py`, killed with signal 9 half way and run again.
 
-    python benchmarks/qdrant_stream.py                     # 100,000 texts, Qdrant's embedded storage, int8
-    python benchmarks/qdrant_stream.py --server            # the same over HTTP: the storage is another process
-    python benchmarks/qdrant_stream.py --rows 5000
+    python benchmarks/qdrant_stream.py                             # 100,000 texts, int8, over HTTP
+    python benchmarks/qdrant_stream.py --embedded --rows 5000      # into a folder: the client's embedded storage
 
 The texts are sentences of SciFact, Cranfield and XQuAD, and parts of sentences, all different. No Qdrant server comes
-as a package, so `--server` starts `tests.qdrant_server`: the real client and HTTP, but the embedded storage behind it.
-What it shows is the memory of the program that embeds, without that of the storage. Afterwards every id is counted,
-and vectors are compared with the core's.
+as a package, so `tests.qdrant_server` stands in for one: the real client and HTTP, but the client's own storage behind
+it, in memory and in another process. What that shows is the memory of the program that embeds, without that of the
+storage. The embedded storage in a folder commits every point by itself and holds all of them in the same process.
+Afterwards every id is counted, and vectors are compared with the core's.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--model", default="BAAI/bge-small-en-v1.5")
     parser.add_argument("--precision", default="int8")
-    parser.add_argument("--server", action="store_true", help="the storage in another process, over HTTP")
+    parser.add_argument("--embedded", action="store_true", help="a folder in place of the stand-in for a server")
     arguments = parser.parse_args()
     texts = sentences(arguments.rows)
     with tempfile.TemporaryDirectory() as folder:
         corpus, store = Path(folder, "corpus.jsonl"), Path(folder, "index")
         corpus.write_text("".join(json.dumps({"id": f"s{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
         print(f"{len(texts):,} texts, {sum(map(len, texts)) / len(texts):.0f} characters on average, all different")
-        with _storage(store, server=arguments.server) as options:
+        with _storage(store, server=not arguments.embedded) as options:
             options += ["--model", arguments.model, "--precision", arguments.precision]
             command = [sys.executable, str(_EXAMPLE), str(corpus), *options]
             where = options[1]
@@ -202,10 +202,10 @@ def _stored(where: str) -> int:
     counts = 0
     for path in Path(where).glob("collection/*/storage.sqlite"):
         try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0) as book:
+            with sqlite3.connect(f"file:{path}?immutable=1", uri=True) as book:  # waits for nobody, and may be behind
                 counts += book.execute("select count(*) from points").fetchone()[0]
-        except sqlite3.OperationalError:
-            continue  # being made, or locked for a moment
+        except sqlite3.DatabaseError:
+            continue  # being written
     return counts
 
 

@@ -108,6 +108,16 @@ def test_what_cannot_be_resumed_is_said_in_the_words_of_the_command_line(
     assert sparse.stderr.endswith("gives dense vectors only; leave out --sparse\n")
 
 
+def test_a_model_of_the_other_task_is_refused_in_the_words_of_the_command_line(
+    bge: Run, tiny_embedder: Path, tiny_reranker: Path, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "a.jsonl", TEXTS)
+    done = bge("embed", "a.jsonl", "--out", "o.npy", "--model", tiny_reranker, code=1)
+    assert done.stderr.endswith("a reranker, which makes no embeddings; see rerank\n")
+    done = bge("rerank", "--candidates", "a.jsonl", "--out", "o.run", "--model", tiny_embedder, code=1)
+    assert done.stderr.endswith("an embedding model, which cannot rerank\n")
+
+
 def test_a_full_disk_is_said_and_the_same_command_goes_on(
     bge: Run, tiny_embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
