@@ -68,8 +68,8 @@ def test_any_text_is_covered_by_its_parts(tiny_embedder: Path, text: str, overla
     assert end == len(text)
 
 
-# Of so many bytes beyond what an open model takes, each of these texts would need several times as many if it were read
-# whole; the tokeniser ends the process where memory ends, so nobody could catch that.
+# Bytes beyond what an open model takes. Read whole, some of the texts below would need more, and the tokeniser ends the
+# process where memory ends, so nobody could catch that.
 _ROOM = 350 << 20
 _HUGE = """
 import resource, sys, warnings
