@@ -54,7 +54,7 @@ def _is_plain(value: object, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if hint is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+        return not isinstance(value, bool) and isinstance(value, Real) and not math.isnan(value)
     if hint is Any or isinstance(hint, TypeVar | str) or getattr(hint, "_is_protocol", False):
         return True
     return not isinstance(hint, type) or isinstance(value, hint)

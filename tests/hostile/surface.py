@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import bge_onnx
 from bge_onnx._catalogue.entries import checked
 from bge_onnx.types import FileSpec, MavenArtifact, ModelSpec, WeightsSpec
 
 __all__ = ["OURS", "Target", "targets"]
 
-MODULES = (
-    "bge_onnx",
-    "bge_onnx.types",
-    "bge_onnx.scores",
-    "bge_onnx.splitter",
-    "bge_onnx.late_interaction",
-    "bge_onnx.evaluation",
-    "bge_onnx.evaluation.stored",
-    "bge_onnx.bulk",
-    "bge_onnx.testing",
-    "langchain_bge",
-    "llama_index.embeddings.bge",
-    "llama_index.embeddings.bge.stored",
-    "llama_index.node_parser.bge",
-    "llama_index.postprocessor.bge",
-    "llama_index.sparse_embeddings.bge",
-    "haystack_integrations.components.embedders.bge",
-    "haystack_integrations.components.embedders.bge.stored",
-    "haystack_integrations.components.preprocessors.bge",
-    "haystack_integrations.components.rankers.bge",
-)
+# Modules that are public and hold nothing to call for users.
+_NOT_FOR_USERS = {
+    "bge_onnx.adapting": "for adapters, which pass functions of their own",
+    "bge_onnx.checks": "checks values itself",
+    "bge_onnx.cli": "the command line, which click checks",
+    "bge_onnx.settings": "for adapters, which pass classes of their own",
+    **dict.fromkeys(
+        [f"bge_onnx.evaluation.{name}" for name in ("commands", "golden", "mteb", "recipes", "report", "scores")],
+        "what the command line and mteb call",
+    ),
+}
+
+
+def _modules() -> Iterator[ModuleType]:
+    """Every public module of the four packages; those whose engines are not installed are left to their own tests."""
+    names = ["bge_onnx", "langchain_bge"]
+    names += [f"bge_onnx.{found.name}" for found in pkgutil.iter_modules(bge_onnx.__path__)]
+    for package in ("bge_onnx.evaluation", "bge_onnx.bulk"):
+        names += [
+            f"{package}.{found.name}" for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
+        ]
+    for root, pattern in (("llama_index", "*/bge"), ("haystack_integrations", "*/*/bge")):
+        for place in map(Path, importlib.import_module(root).__path__):
+            for folder in sorted(place.glob(pattern)):
+                package = ".".join([root, *folder.relative_to(place).parts])
+                names += [package, *(f"{package}.{found.name}" for found in pkgutil.iter_modules([str(folder)]))]
+    for name in dict.fromkeys(names):
+        if "._" not in name and not name.endswith("__main__") and name not in _NOT_FOR_USERS:
+            with contextlib.suppress(ImportError):
+                yield importlib.import_module(name)
+
+
+_FRAMEWORKS = (("langchain", "langchain:"), ("llama_index", "llamaindex:"), ("haystack", "haystack:"))
 OURS = ("bge_onnx", "langchain_bge", "llama_index.", "haystack_integrations.")
 
 # What is called by people, and written by the framework around our own methods.
@@ -58,6 +74,13 @@ LEFT_OUT = {
     "aget_text_embedding_batch": "LlamaIndex's, which reads its list before we see it",
     "BGERerankingRetriever": "LangChain's own fields, checked by pydantic",
     "as_retriever": "makes a BGERerankingRetriever",
+    **dict.fromkeys(
+        ["llamaindex:BGEHybridRetriever", "haystack:BGEHybridRetriever", "haystack:BGEHybridDocumentStore"],
+        "fronts of QdrantHybrid, which is walked",
+    ),
+    **dict.fromkeys(["check_weights", "check_fusion", "check_limit"], "checks values itself"),
+    "measure": "the Spark and Ray fronts' own",
+    "opener": "the Spark and Ray fronts' own",
 }
 # Parameters that an interface has and that its framework alone reads.
 _NOT_OURS = ("callbacks", "callback_manager", "id_func")
@@ -85,9 +108,10 @@ class Target:
 def targets() -> list[Target]:
     """Every public function, constructor and method, each once, and what specs of models hold."""
     found = {target.label: target for target in map(_checked_spec, _SPECS)}
-    for name in MODULES:
-        for target in _in_module(importlib.import_module(name)):
-            if target.parameters and target.label.rpartition(".")[2] not in LEFT_OUT:
+    for module in _modules():
+        for target in _in_module(module):
+            owner, _, method = target.label.partition(".")
+            if target.parameters and not {owner, method, owner.rpartition(":")[2]} & LEFT_OUT.keys():
                 found.setdefault(target.label, target)
     return list(found.values())
 
@@ -118,13 +142,14 @@ def _in_module(module: ModuleType) -> Iterator[Target]:
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     for name in getattr(module, "__all__", [name for name in own if not name.startswith("_")]):
         value = getattr(module, name)
-        if inspect.isclass(value) and value.__module__.startswith(OURS) and name not in LEFT_OUT:
+        framework = next((word for root, word in _FRAMEWORKS if module.__name__.startswith(root)), "")
+        if inspect.isclass(value) and value.__module__.startswith(OURS):
             if not _is_passive(value):
-                yield _target(name, None, value)
+                yield _target(framework + name, None, value)
             if not getattr(value, "_is_protocol", False):
-                yield from _methods(name, value)
+                yield from _methods(framework + name, value)
         elif inspect.isfunction(value):
-            yield _target(name, None, value)
+            yield _target(framework + name, None, value)
 
 
 def _is_passive(kind: type) -> bool:
@@ -136,7 +161,7 @@ def _is_passive(kind: type) -> bool:
 def _methods(label: str, kind: type) -> Iterator[Target]:
     for name, function in inspect.getmembers(kind, inspect.isfunction):
         ours = function.__module__.startswith(OURS) and ".core." not in function.__module__
-        if (ours and not name.startswith("_")) or name in FRAMEWORK_METHODS.get(label, ()):
+        if (ours and not name.startswith("_")) or name in FRAMEWORK_METHODS.get(label.rpartition(":")[2], ()):
             yield _target(f"{label}.{name}", kind, function)
 
 

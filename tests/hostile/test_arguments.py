@@ -8,6 +8,7 @@ import inspect
 import re
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import pyarrow.parquet
 import pytest
 import qdrant_client
 from haystack import Document as HaystackDocument
+from haystack.document_stores.in_memory import InMemoryDocumentStore
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.vectorstores import InMemoryVectorStore
 from llama_index.core import Document as LlamaDocument
+from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import NodeWithScore, TextNode
 from pydantic import ValidationError
 from qdrant_client.models import Distance, PointStruct, VectorParams
@@ -27,6 +30,7 @@ from qdrant_client.models import Distance, PointStruct, VectorParams
 from bge_onnx import BGEError, Embedder, M3Embedder, ModelSpec
 from bge_onnx.testing import write_tiny_model
 from langchain_bge import BGEEmbeddings
+from llama_index.embeddings.bge import BGEEmbedding
 from tests.hostile.hints import fits
 from tests.hostile.odd_values import BROKEN, ODD
 from tests.hostile.surface import Target, targets
@@ -49,6 +53,11 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("BGE_SOURCES", "cache")
     monkeypatch.chdir(tmp_path)
+
+
+@cache
+def _memory() -> qdrant_client.QdrantClient:
+    return qdrant_client.QdrantClient(":memory:")
 
 
 class Given:
@@ -80,7 +89,10 @@ class Given:
         if label == "CountsTokens":
             return Embedder(self.model(""))
         target = next(target for target in _TARGETS if target.label == label)
-        return kind(**self.arguments(target))
+        made = kind(**self.arguments(target))
+        if label == "QdrantHybrid":
+            made.add(["one two"], ids=[1], payloads=[{}])
+        return made
 
     def _model(self, label: str) -> Any:
         return self.model(label)
@@ -112,9 +124,9 @@ class Given:
 
     def _documents(self, label: str) -> Any:
         texts = ("one two", "three")
-        if label.startswith("BGENodeParser"):
+        if label.startswith("llamaindex"):
             return [LlamaDocument(text=text) for text in texts]
-        if re.search(r"\.run|_async", label):
+        if label.startswith("haystack"):
             return [HaystackDocument(content=text) for text in texts]
         return [LangChainDocument(text) for text in texts]
 
@@ -154,6 +166,8 @@ class Given:
         return 250_002
 
     def _weights(self, label: str) -> Any:
+        if label in ("check_weights", "check_fusion"):
+            return (0.4, 0.2, 0.4)
         return [0.5, 0.5] if label == "weighted_score" else self._a("lexical_score")
 
     def _a(self, label: str) -> Any:
@@ -178,7 +192,31 @@ class Given:
     def _passage(self, label: str) -> Any:
         return np.ones((3, 8), np.float32)
 
+    def _embedder(self, label: str) -> Any:
+        return M3Embedder(self._models["m3"])
+
+    def _client(self, label: str) -> Any:
+        return _memory()
+
+    def _collection(self, label: str) -> Any:
+        return "passages"
+
+    _collection_name = _collection
+
+    def _ids(self, label: str) -> Any:
+        return [1, 2]
+
+    def _payloads(self, label: str) -> Any:
+        return [{}, {}]
+
+    def _index(self, label: str) -> Any:
+        return VectorStoreIndex.from_documents([LlamaDocument(text="one")], embed_model=BGEEmbedding(self.model("")))
+
     def _store(self, label: str) -> Any:
+        if label.startswith("haystack"):
+            store = InMemoryDocumentStore()
+            store.write_documents([HaystackDocument(content="one", embedding=[0.5, 0.5])])
+            return store
         return InMemoryVectorStore.from_texts(["one"], BGEEmbeddings(model=self.model("")))
 
     def _text_file(self) -> Path:
@@ -207,11 +245,12 @@ class Given:
         return self._path("read_parquet")
 
     def _place(self, label: str) -> Any:
+        if (self._scratch / "qdrant").exists():
+            return self._scratch / "qdrant"
         client = qdrant_client.QdrantClient(path=str(self._scratch / "qdrant"))
         with contextlib.closing(client):
-            if not client.collection_exists("one"):
-                client.create_collection("one", VectorParams(size=2, distance=Distance.COSINE))
-                client.upsert("one", [PointStruct(id=1, vector=[1.0, 2.0], payload={"text": "one"})])
+            client.create_collection("one", VectorParams(size=2, distance=Distance.COSINE))
+            client.upsert("one", [PointStruct(id=1, vector=[1.0, 2.0], payload={"text": "one"})])
         return self._scratch / "qdrant"
 
 

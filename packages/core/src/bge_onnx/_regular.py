@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 __all__ = ["IrregularFileError", "open_regular", "read_regular", "regular"]
 
@@ -29,14 +29,14 @@ def regular(path: Path) -> os.stat_result:
     return status
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """The file, open for reading; see `regular` for the error."""
     # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
     try:
         _refuse_others(path, os.fstat(handle))
-        return os.fdopen(handle, "rb")
+        return os.fdopen(handle, "rb")  # which is buffered
     except BaseException:
         os.close(handle)
         raise

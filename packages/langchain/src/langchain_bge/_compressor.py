@@ -37,7 +37,7 @@ class DocumentReranker(BaseDocumentCompressor):
             bge_onnx.errors.InputTypeError: `query` is not a str, or `documents` not a list of Documents.
             bge_onnx.errors.TextTooLongError: A text or pair exceeds the limit and `truncate` is "error".
         """
-        passages = _texts(documents)
+        passages = texts_of(documents)
         ranked = self._engine.rank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
         return _scored(documents, ranked)
 
@@ -48,7 +48,7 @@ class DocumentReranker(BaseDocumentCompressor):
         callbacks: Callbacks | None = None,  # noqa: ARG002
     ) -> list[Document]:
         """`compress_documents` off the event loop."""
-        passages = _texts(documents)
+        passages = texts_of(documents)
         ranked = await self._engine.arank(query, passages, top_k=self.top_n, threshold=self.score_threshold)
         return _scored(documents, ranked)
 
@@ -57,7 +57,7 @@ class DocumentReranker(BaseDocumentCompressor):
         return BGERerankingRetriever(base=base, reranker=self)
 
 
-def _texts(documents: object) -> list[str]:
+def texts_of(documents: object) -> list[str]:
     """What the model reads, once it is known that these are documents."""
     if not isinstance(documents, Sequence) or isinstance(documents, str | bytes):
         msg = f"documents must be a list of Documents, got {type(documents).__name__}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Unpack
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, Unpack
 from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -12,11 +13,12 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, PrivateAttr
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
-from bge_onnx import M3Embedder
+from bge_onnx import M3Embedder, checks
 from bge_onnx.hybrid import CANDIDATES, QdrantHybrid, check_fusion
 from bge_onnx.late_interaction import COLBERT
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, forward
-from langchain_bge._settings import M3Model
+from langchain_bge._compressor import texts_of
+from langchain_bge._settings import M3Model, checked
 
 
 class HybridSettings(M3Settings, total=False):
@@ -64,16 +66,16 @@ class BGEHybridRetriever(M3Model, BaseRetriever):
     client: Any = Field(frozen=True)
     """A `QdrantClient`: a server, or Qdrant in this process."""
 
-    collection_name: str = Field(frozen=True)
+    collection_name: Annotated[str, checked(checks.text)] = Field(frozen=True)
     """The collection; `add_documents` makes it."""
 
     async_client: Any = Field(default=None, frozen=True)
     """An `AsyncQdrantClient` for the asynchronous methods; None to call `client` in a thread."""
 
-    k: int = Field(default=4, ge=1)
+    k: Annotated[int, checked(checks.whole)] = Field(default=4, ge=1)
     """The most documents to return."""
 
-    candidates: int = Field(default=CANDIDATES, ge=1)
+    candidates: Annotated[int, checked(checks.whole)] = Field(default=CANDIDATES, ge=1)
     """How many documents the dense and the sparse vector find each, before all three scores are compared."""
 
     weights: list[float] | str = Field(default=list(COLBERT), frozen=True)
@@ -83,7 +85,7 @@ class BGEHybridRetriever(M3Model, BaseRetriever):
     filter: Any = None
     """A `qdrant_client.models.Filter` that documents must meet; None for all."""
 
-    score_threshold: float | None = None
+    score_threshold: Annotated[float | None, checked(partial(checks.number, none="all"))] = None
     """The least score to return; None for all."""
 
     _renamed: ClassVar[Mapping[str, str]] = {"top_k": "k"}
@@ -139,7 +141,7 @@ class BGEHybridRetriever(M3Model, BaseRetriever):
 
 def _stored(documents: Sequence[Document]) -> tuple[list[str], dict[str, Any]]:
     """Texts, and ids and payloads in the form of LangChain's own Qdrant store."""
-    texts = [document.page_content for document in documents]
+    texts = texts_of(documents)
     payloads = [{"page_content": text, "metadata": one.metadata} for text, one in zip(texts, documents, strict=True)]
     return texts, {"ids": [document.id or str(uuid4()) for document in documents], "payloads": payloads}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from numbers import Integral
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from bge_onnx._shown import shown
 
@@ -16,7 +16,7 @@ __all__ = ["misfits"]
 
 def misfits(record: object, where: str = "") -> Iterator[str]:
     """What is wrong about the fields of a record, and of the records in it, one sentence each."""
-    for name, hint in _hints(type(record)).items():
+    for name, hint in _hints(cast("Hashable", type(record))).items():
         yield from _misfit(getattr(record, name), hint, f"{where}{name}")
 
 
@@ -60,5 +60,5 @@ def _is_text(value: object) -> bool:
 
 
 @cache
-def _hints(kind: type) -> Mapping[str, Any]:
+def _hints(kind: Hashable) -> Mapping[str, Any]:
     return get_type_hints(kind)

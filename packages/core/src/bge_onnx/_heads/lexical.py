@@ -290,7 +290,8 @@ def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) ->
         InputTypeError: Scores or weights are not numbers.
         InputValueError: There are not as many weights as kinds, they add up to nothing, or the shapes differ.
     """
-    if not isinstance(scores, list | tuple) and not (isinstance(scores, np.ndarray) and scores.ndim):
+    given: object = scores
+    if not isinstance(given, list | tuple) and not (isinstance(given, np.ndarray) and given.ndim):
         msg = f"scores must be a list of numbers or arrays, one a kind, got {shown(scores)}"
         raise InputTypeError(msg)
     kinds = [_plain(f"scores[{place}]", score) for place, score in enumerate(scores)]

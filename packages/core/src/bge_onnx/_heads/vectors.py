@@ -91,8 +91,9 @@ def as_lists(vectors: FloatArray) -> list[list[float]]:
     Raises:
         InputTypeError: `vectors` are not an array of rows.
     """
-    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2:
-        msg = f"vectors must be an array of shape (n, dim), got {shown(vectors)}"
+    given: object = vectors
+    if not isinstance(given, np.ndarray) or given.ndim != 2:
+        msg = f"vectors must be an array of shape (n, dim), got {shown(given)}"
         raise InputTypeError(msg)
     return [row.tolist() for row in vectors]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
+from bge_onnx._shown import shown
 from bge_onnx._text.checks import check_text, check_texts
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
@@ -44,7 +45,7 @@ class QdrantHybrid(CountsTokens):
         names: What the vectors are called in the collection.
 
     Raises:
-        InputTypeError: `client` is not a QdrantClient, or `async_client` not an AsyncQdrantClient.
+        InputTypeError: An argument is of another kind.
 
     Example:
         >>> from qdrant_client import QdrantClient
@@ -65,9 +66,12 @@ class QdrantHybrid(CountsTokens):
         names: VectorNames | None = None,
     ) -> None:
         """Hold the parts; nothing is asked of Qdrant yet."""
-        _check_client("client", client, QdrantClient)
+        _check_kind("embedder", embedder, M3Embedder)
+        _check_kind("client", client, QdrantClient)
         if async_client is not None:
-            _check_client("async_client", async_client, AsyncQdrantClient)
+            _check_kind("async_client", async_client, AsyncQdrantClient)
+        if names is not None:
+            _check_kind("names", names, VectorNames)
         self._embedder = embedder
         self._client = client
         self._async_client = async_client
@@ -229,7 +233,7 @@ class QdrantHybrid(CountsTokens):
         )
 
 
-def _check_client(name: str, value: object, kind: type) -> None:
+def _check_kind(name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         msg = f"{name} must be a {kind.__name__}, got {type(value).__name__}"
         raise InputTypeError(msg)
@@ -237,13 +241,21 @@ def _check_client(name: str, value: object, kind: type) -> None:
 
 def _checked(texts: object, ids: Sequence[PointId], payloads: Sequence[Mapping[str, Any]]) -> list[str]:
     checked = check_texts(texts)
+    for what, values in (("ids", ids), ("payloads", payloads)):
+        if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray):
+            msg = f"{what} must be a list, one a text, got {type(values).__name__}"
+            raise InputTypeError(msg)
+    for position, payload in enumerate(payloads):
+        if not isinstance(payload, Mapping):
+            msg = f"the payload at position {position} must be a dict, got {type(payload).__name__}"
+            raise InputTypeError(msg)
     if not len(checked) == len(ids) == len(payloads):
         counts = f"{len(checked)} texts, {len(ids)} ids and {len(payloads)} payloads"
         msg = f"every text needs an id and a payload, got {counts}"
         raise InputValueError(msg)
     for position, name in enumerate(ids):
         if not _is_id(name):
-            msg = f"the id at position {position} must be a whole number from 0 on or a UUID, got {name!r}"
+            msg = f"the id at position {position} must be a whole number from 0 on or a UUID, got {shown(name)}"
             raise InputValueError(msg)
     return checked
 
@@ -255,4 +267,4 @@ def _is_id(name: object) -> bool:
         except ValueError:
             return False
         return True
-    return isinstance(name, int) and not isinstance(name, bool) and name >= 0
+    return isinstance(name, int) and not isinstance(name, bool) and 0 <= name < 1 << 64

@@ -11,6 +11,7 @@ from qdrant_client import models
 from bge_onnx import checks
 from bge_onnx._heads.lexical import M3Vectors
 from bge_onnx._heads.vectors import check_threshold
+from bge_onnx._shown import shown
 from bge_onnx._text.checks import check_text
 from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.hybrid._points import VectorNames, sparse_vector
@@ -18,6 +19,9 @@ from bge_onnx.late_interaction import check_weights
 
 # How many points the dense and the lexical vector find each, for all three scores to be compared.
 CANDIDATES = 50
+
+# More points than a request of Qdrant counts.
+_MOST = 1 << 31
 
 Weights: TypeAlias = Sequence[float] | Literal["rrf"]
 
@@ -29,9 +33,9 @@ def check_fusion(weights: object) -> tuple[float, float, float] | None:
         InputValueError: They are neither.
     """
     if isinstance(weights, str):
-        if weights == "rrf":
+        if str.__str__(weights) == "rrf":
             return None
-        msg = f"weights must be three numbers from 0 on, or 'rrf', got {weights!r}"
+        msg = f"weights must be three numbers from 0 on, or 'rrf', got {shown(weights)}"
         raise InputValueError(msg)
     return check_weights(weights)
 
@@ -70,8 +74,8 @@ class Search:
         check_threshold(threshold)
         return cls(
             query=check_text(query, what="query"),
-            limit=checks.whole("limit", limit) or 1,
-            candidates=checks.whole("candidates", candidates) or 1,
+            limit=checks.whole("limit", limit, most=_MOST) or 1,
+            candidates=checks.whole("candidates", candidates, most=_MOST) or 1,
             weights=check_fusion(weights),
             query_filter=query_filter,
             threshold=threshold,  # type: ignore[arg-type]  # just checked

@@ -23,6 +23,17 @@ EMBEDDER_NAMES: Mapping[str, str] = {"show_progress": "progress_bar", "normalize
 RANKER_NAMES: Mapping[str, str] = {"show_progress": "progress_bar", "normalize": "scale_score"}
 
 
+def refuse_plain_token(token: object) -> None:
+    """Refuse a token as a str, of which YAML would hold the secret itself.
+
+    Raises:
+        InputTypeError: It is one.
+    """
+    if isinstance(token, str | HubToken):
+        msg = "token must be a haystack.utils.Secret, such as Secret.from_env_var('HF_TOKEN'), got a str"
+        raise InputTypeError(msg)
+
+
 class ModelComponent(Generic[ModelT]):
     """A component that opens a model when it first runs, or on `warm_up`."""
 
@@ -56,9 +67,7 @@ class ModelComponent(Generic[ModelT]):
             BGEError: There is no such parameter, or a value cannot work; the message names the parameter.
         """
         given = check_settings(kind, parameters, owner=type(self).__name__, renamed=self._renamed)
-        if isinstance(given.get("token"), HubToken):  # of which YAML would hold the secret itself
-            msg = "token must be a haystack.utils.Secret, such as Secret.from_env_var('HF_TOKEN'), got a str"
-            raise InputTypeError(msg)
+        refuse_plain_token(given.get("token"))
         self.model = checks.model_name("model", model)
         for name, setting in settings_of(kind).items():
             here = self._renamed.get(name, name)

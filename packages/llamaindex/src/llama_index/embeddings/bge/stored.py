@@ -10,7 +10,7 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores import SimpleVectorStore
 
-from bge_onnx.errors import InputValueError
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.evaluation.stored import LIMIT, Stored, check_limit
 
 
@@ -25,10 +25,14 @@ def stored_vectors(index: VectorStoreIndex, *, limit: int = LIMIT) -> Stored:
         limit: The most nodes to read.
 
     Raises:
+        InputTypeError: `index` is something else.
         InputValueError: The store holds no node with a vector.
         NotImplementedError: The store cannot list its nodes.
     """
     check_limit(limit)
+    if not isinstance(index, VectorStoreIndex):
+        msg = f"index must be a VectorStoreIndex, got {type(index).__name__}"
+        raise InputTypeError(msg)
     found = [(node.get_content(MetadataMode.EMBED), vector) for node, vector in islice(_nodes(index), limit)]
     if not found:
         msg = f"the {type(index.vector_store).__name__} returned no node with a vector; read them with its own client"

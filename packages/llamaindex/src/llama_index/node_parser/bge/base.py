@@ -65,7 +65,7 @@ class BGENodeParser(MetadataAwareTextSplitter):
     )
 
     token: Any = Field(default=None, frozen=True, exclude=True, repr=False, description="The hub's; None for HF_TOKEN.")
-    local_files_only: bool = Field(
+    local_files_only: Annotated[bool, checked(checks.flag)] = Field(
         default=False, frozen=True, description="True to open what is on this machine and ask nobody on the network."
     )
 

@@ -7,7 +7,8 @@ from itertools import islice
 import numpy as np
 from haystack.document_stores.types import DocumentStore
 
-from bge_onnx.errors import InputValueError
+from bge_onnx import checks
+from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.evaluation.stored import LIMIT, Stored, check_limit
 from haystack_integrations.common.bge._inputs import document_texts
 
@@ -35,9 +36,16 @@ def stored_vectors(
         limit: The most documents to read.
 
     Raises:
+        InputTypeError: An argument is of another kind.
         InputValueError: No document has both a content and an embedding.
     """
     check_limit(limit)
+    if not hasattr(store, "filter_documents"):
+        msg = f"store must be a document store, got {type(store).__name__}"
+        raise InputTypeError(msg)
+    for name, text in (("prefix", prefix), ("suffix", suffix), ("embedding_separator", embedding_separator)):
+        checks.text(name, text)
+    checks.names("meta_fields_to_embed", meta_fields_to_embed, none="none")
     with_vectors = (document for document in store.filter_documents() if document.embedding and document.content)
     documents = list(islice(with_vectors, limit))
     if not documents:
