@@ -57,7 +57,8 @@ def _heading(results: Sequence[dict[str, Any]]) -> str:
         "",
         f"{', '.join(machine['flags'])}; {machine['memory_gb']} GB; {machine['system']}, Python {machine['python']}.",
         "Medians; each measurement is a fresh process, and contenders of one run take turns. "
-        "\u2248: others took more than 5 % of the CPUs each time, so the rate is computed from the CPU time instead of the clock. The runs:",
+        "\u2248: others took more than 5 % of the CPUs each time, so the rate is computed from the CPU time and not the "
+        "clock. The runs:",
         "",
     ]
     for each in results:
