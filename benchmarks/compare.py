@@ -57,7 +57,7 @@ def _heading(results: Sequence[dict[str, Any]]) -> str:
         "",
         f"{', '.join(machine['flags'])}; {machine['memory_gb']} GB; {machine['system']}, Python {machine['python']}.",
         "Medians; each measurement is a fresh process, and contenders of one run take turns. "
-        "\u2248: others took more than 5 % of the CPUs each time, so the rate is computed from the CPU time and not the "
+        "\u2248: others took more than 5 % of the CPUs each time, so the rate comes from the CPU time, not from the "
         "clock. The runs:",
         "",
     ]
