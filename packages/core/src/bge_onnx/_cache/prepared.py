@@ -87,7 +87,7 @@ def prepare_graph(
 
     Args:
         files: The model's verified files.
-        checkpoint: What they are where they are no graph.
+        checkpoint: What they are where they are not a graph.
         answer: What the graph must deliver: one vector a text, all token outputs, what bge-m3's heads need or give, or
             logits.
         precision: What the user asked for; "int8" and "bf16" are made here, and "fp16" of float32 for CUDA. What else
