@@ -108,8 +108,6 @@ def _links(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG00
         path = (here / target).resolve()
         if path.is_relative_to(_ROOT / "benchmarks" / "results"):
             path = _DOCS / "results" / path.relative_to(_ROOT / "benchmarks" / "results")
-        elif path.is_relative_to(_DOCS) and path.suffix == ".md" and not path.is_file():
-            return text if path.relative_to(_DOCS).as_posix() in _AWAITED else link[0]
         elif path == _ROOT / "CHANGELOG.md":
             path = _DOCS / "changelog.md"
         elif path.is_dir() or (path.is_file() and path.suffix == ".md" and not path.is_relative_to(_DOCS)):
@@ -134,20 +132,6 @@ def _navigation(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: 
         elif (titled := re.fullmatch(r"[^<>]+ <([\w/-]+)>", line)) and not (_DOCS / f"{titled[1]}.md").is_file():
             lines[place] = ""
     source[0] = "\n".join(lines)
-
-
-# Pages that other branches bring: a link to one that is not here yet is left out.
-_AWAITED = {
-    "explanation/bf16.md",
-    "explanation/int8.md",
-    "explanation/speed.md",
-    "guides/hybrid.md",
-    "guides/long-texts.md",
-    "guides/scale.md",
-    "operations/robustness.md",
-    "reference/cli.md",
-    "reference/stability.md",
-}
 
 
 def _readable(app: Sphinx, what: str, *rest: object) -> None:  # noqa: ARG001  Sphinx calls it so
