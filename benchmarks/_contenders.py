@@ -1,6 +1,6 @@
 """Who is measured: a worker script, the environment it runs in, and its arguments.
 
-Settings called "best" are the winners of `sweep.py`, whose tables lie beside the results.
+Rows called "tuned" have small batches of like length, which earlier trials found best; `sweep.py` tries others.
 """
 
 from __future__ import annotations

@@ -3,13 +3,15 @@
     python benchmarks/compare.py benchmarks/results/MACHINE
 
 reads every `*/results.json` there that `run.py` wrote and writes `comparison.md`. Each cell is the median over all
-repetitions in all of them.
+repetitions in all of them. `--page FILE` puts the tables of bge-small-en-v1.5 into a page as well, between the lines
+`<!-- peers: main -->` and `<!-- /peers -->`, and the same for callers, affinity and rerank.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -20,14 +22,36 @@ from _report import by_contender, rate, table
 
 Run = dict[str, Any]
 _DASH = "–"
+_SMALL = "bge-small-en-v1.5"
 _CALM = 0.05  # share of the CPUs that others may have had
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, page: Path | None) -> None:
     """Writes `comparison.md` into the folder of one machine's results."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/results.json"))]
     results = [each for each in results if "size" in each]  # those of run.py
     (folder / "comparison.md").write_text(markdown(results), encoding="utf-8")
+    if page:
+        page.write_text(filled(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+
+
+def filled(page: str, results: Sequence[dict[str, Any]]) -> str:
+    """The page with the tables of bge-small-en-v1.5, and of rerankers, between its marks."""
+    cpus = results[0]["machine"]["cpus"]
+    small = [run for each in results if each["models"].get("embed") == _SMALL for run in each["runs"]]
+    rerank = [run for each in results for run in each["runs"] if run["task"] == "rerank"]
+    tables = {
+        "main": _main(_SMALL, small, cpus),
+        "callers": _callers(_SMALL, small),
+        "affinity": _affinity(_SMALL, small, cpus),
+        "rerank": _rerank("", rerank, cpus),
+    }
+
+    def fill(match: re.Match[str]) -> str:
+        body = tables[match[1]].partition("\n\n")[2] or "Not measured yet."
+        return f"<!-- peers: {match[1]} -->\n{body}\n<!-- /peers -->"
+
+    return re.sub(r"<!-- peers: (\w+) -->\n.*?<!-- /peers -->", fill, page, flags=re.DOTALL)
 
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:
@@ -57,7 +81,8 @@ def _heading(results: Sequence[dict[str, Any]]) -> str:
         "",
         f"{', '.join(machine['flags'])}; {machine['memory_gb']} GB; {machine['system']}, Python {machine['python']}.",
         "Medians; each measurement is a fresh process, and contenders of one run take turns. "
-        "\u2248: others took more than 5 % of the CPUs each time, so the rate is computed from the CPU time instead of the clock. The runs:",
+        "\u2248: others took more than 5 % of the CPUs each time, so the rate comes from the CPU time, not from the "
+        "clock. The runs:",
         "",
     ]
     for each in results:
@@ -228,4 +253,8 @@ def _label(key: str) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--page", type=Path)
+    given = parser.parse_args()
+    main(given.folder, given.page)

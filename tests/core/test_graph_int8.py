@@ -52,28 +52,12 @@ def test_int8_answers_do_not_depend_on_the_batch(tmp_path: Path, kind: Kind, row
     for row, length in enumerate(feed["attention_mask"].sum(axis=1)):
         alone = session.run(None, {name: ids[row : row + 1, :length] for name, ids in feed.items()})[0][0]
         in_batch = together[row, :length] if rows == "tokens" else together[row]
-        # A logit is a difference of larger numbers, so the rounding of float32 shows more in it than in a vector.
-        bar = (2e-6 if kind == "reranker" else 1e-6) * float(np.linalg.norm(np.atleast_2d(alone)[0]))
-        np.testing.assert_allclose(alone, in_batch, rtol=0, atol=bar)
+        np.testing.assert_allclose(alone, in_batch, rtol=0, atol=1e-6 * float(np.linalg.norm(np.atleast_2d(alone)[0])))
 
 
 def _int8_weights(path: Path) -> dict[str, NDArray[np.int8]]:
-    """What is multiplied in 8 bits; the vocabulary is only looked up."""
-    weights = [w for w in onnx.load(path).graph.initializer if w.name != "words"]
+    weights = onnx.load(path).graph.initializer
     return {w.name: numpy_helper.to_array(w) for w in weights if w.data_type == onnx.TensorProto.INT8}
-
-
-def test_a_vocabulary_in_8_bits_is_within_half_a_step_of_the_original(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "m3", kind="m3", hidden=64) / "onnx" / "model.onnx"
-    stored = onnx.load(rebuild(path, tmp_path / "int8", rows="tokens", precision="int8").path).graph.initializer
-    arrays = {w.name: numpy_helper.to_array(w) for w in stored if w.name.startswith("words")}
-    published = onnx.load(path).graph.initializer
-    [original] = [numpy_helper.to_array(w) for w in published if "word_embeddings" in w.name]
-    scale = np.repeat(arrays["words.scale"], 32, axis=1)
-    assert arrays["words"].dtype == np.int8
-    assert np.all(np.abs(arrays["words"] * scale - original) <= 0.501 * scale)
-    used = np.abs(arrays["words"].astype(int)).reshape(-1, 32).max(axis=1)
-    assert np.median(used) == 127  # a block uses the whole range
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("embedder", "tokens"), ("reranker", "cls")])

@@ -71,7 +71,7 @@ def test_two_sessions_do_not_keep_the_weights_resident_twice(tmp_path: Path, cac
     once = resident(weights)
     alone = [embedder.embed_documents(["one text"]) for _ in range(8)]
     assert resident(weights) < 1.3 * once
-    for _ in range(2):
+    for _ in range(8):
         together = embedder.embed_documents(["one text", "and another one"])
         assert together == pytest.approx(expected, abs=1e-6)
     assert resident(weights) < 1.3 * once

@@ -41,7 +41,7 @@ print(json.dumps([answers, sorted(path.name for path in work.iterdir() if path.s
 _FORKS = ("fork", "forkpty", "register_at_fork", "killpg", "getpgid", "setsid")
 # platformdirs asks for the user by sys.platform, so getuid stays.
 _USERS = ("getgid", "getegid", "umask", "chown", "fchown", "mkfifo")
-_CPUS = ("sched_getaffinity", "sched_setaffinity", "getloadavg", "sysconf")
+_CPUS = ("sched_getaffinity", "sched_setaffinity", "getloadavg")
 _FILES = ("statvfs", "fchmod", "posix_fallocate", "posix_fadvise")
 
 

@@ -300,7 +300,7 @@ class TestDigests:
         os.utime(path, (1_000_000_000, 1_000_000_000))
         first = _digest.remembered_sha256(path, cache)
         for note in cache.rglob("*.json"):
-            note.write_text("{")  # a damaged note is no note
+            note.write_text("{")  # a damaged note is not a note
         assert _digest.remembered_sha256(path, cache) == first
         path.write_bytes(bytes(2 << 20) + b"!")
         assert _digest.remembered_sha256(path, cache) != first

@@ -60,7 +60,7 @@ class Block:
 
 
 def blocks_of(text: str) -> list[Block]:
-    """The blocks of a page in their order; directives of the site (```{note}) are no blocks."""
+    """The blocks of a page in their order; directives of the site (```{note}) are not blocks."""
     return list(_joined(_pieces(text)))
 
 

@@ -72,6 +72,12 @@ def test_tables_of_speed_are_those_of_the_stored_runs(path: str) -> None:
         assert any(abs(round(value, digits) - float(figure)) < 10**-digits / 2 for value in measured), figure
 
 
+def test_no_page_holds_a_place_that_was_to_be_filled() -> None:
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts]
+    open_places = [path.relative_to(ROOT) for path in pages if "@@" in path.read_text("utf-8")]
+    assert not open_places
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("packages/*/pyproject.toml")))
 def test_every_extra_is_named_where_packages_are_installed(path: Path) -> None:
     project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]

@@ -169,7 +169,7 @@ def _target(label: str, kind: type | None, call: Callable[..., Any]) -> Target:
     fields = getattr(call, "model_fields", {})  # pydantic's, whatever the constructor is written as
     # Not the class itself: Haystack puts a metaclass before its components, whose call takes anything.
     plain = inspect.isclass(call) and not fields
-    signature = inspect.signature(call.__init__ if plain else call)  # type: ignore[misc]  # read, not called
+    signature = inspect.signature(call.__init__ if plain else call)
     parameters = [
         p
         for p in list(signature.parameters.values())[kind is not None or plain :]
@@ -185,8 +185,10 @@ def _target(label: str, kind: type | None, call: Callable[..., Any]) -> Target:
     return Target(label, kind, call, named, required)
 
 
-def _own_annotations(kind: type) -> set[str]:
-    ours = (base for base in kind.__mro__ if base.__module__.startswith(OURS) and ".core." not in base.__module__)
+def _own_annotations(kind: Any) -> set[str]:
+    ours = (
+        base for base in inspect.getmro(kind) if base.__module__.startswith(OURS) and ".core." not in base.__module__
+    )
     return {name for base in ours for name in vars(base).get("__annotations__", {})}
 
 
@@ -196,7 +198,7 @@ def _hint(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
 
 
 def _hints(call: Callable[..., Any]) -> dict[str, Any]:
-    function = call.__init__ if inspect.isclass(call) else call  # type: ignore[misc]  # read, not called
+    function = call.__init__ if inspect.isclass(call) else call
     try:
         return typing.get_type_hints(inspect.unwrap(function))
     except (NameError, AttributeError, TypeError):  # names that only type checkers import

@@ -85,7 +85,7 @@ class Given:
         if label == "LexicalWeights":
             return self._a("lexical_score")
         if label == "Recipe":
-            return kind(model="a/b", pooling="cls", max_length=512, prefix="")  # type: ignore[call-arg]  # a dataclass
+            return kind(model="a/b", pooling="cls", max_length=512, prefix="")
         if label == "CountsTokens":
             return Embedder(self.model(""))
         target = next(target for target in _TARGETS if target.label == label)

@@ -34,7 +34,7 @@ class Setting:
 
 @cache
 def settings_of(kind: type[Mapping[str, Any]]) -> Mapping[str, Setting]:
-    """Every setting of a kind by name, in the order in which it is written; keys that are no settings are left out."""
+    """Every setting of a kind by name, in the order in which it is written; keys that are not settings are left out."""
     hints = get_type_hints(kind, include_extras=True)
     found = {name: [one for one in get_args(hint) if isinstance(one, Setting)] for name, hint in hints.items()}
     return MappingProxyType({name: settings[0] for name, settings in found.items() if settings})

@@ -99,7 +99,7 @@ def text(name: str, value: object, *, none: str = "") -> str | None:
     """Any text.
 
     Raises:
-        InputTypeError: The value is no `str`.
+        InputTypeError: The value is not a `str`.
         InputValueError: It holds a lone surrogate.
     """
     if value is None and none:
@@ -119,7 +119,7 @@ def filled(name: str, value: object, *, none: str) -> str | None:
     """A text that is not empty, of printable characters: the name of a file or a branch.
 
     Raises:
-        InputTypeError: The value is no `str`.
+        InputTypeError: The value is not a `str`.
         InputValueError: It is empty, or no name can be so.
     """
     given = text(name, value, none=none)

@@ -40,7 +40,7 @@ class Request:
 
     Attributes:
         files: The model's verified files.
-        checkpoint: What they are where they are no graph.
+        checkpoint: What they are where they are not a graph.
         answer: What the graph must deliver.
         precision: What the user asked for.
         device: Where it will run.

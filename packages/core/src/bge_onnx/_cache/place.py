@@ -17,7 +17,7 @@ def default_cache_dir() -> Path:
     """Where downloaded weights are kept: `BGE_CACHE`, else the platform's cache folder for this user.
 
     Raises:
-        WeightsError: If there is no such place: no home folder is known, or `BGE_CACHE` is no usable path.
+        WeightsError: If there is no such place: no home folder is known, or `BGE_CACHE` is not a usable path.
     """
     moved = os.environ.get("BGE_CACHE")
     if moved:

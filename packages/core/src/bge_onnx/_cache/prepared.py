@@ -40,7 +40,7 @@ _OUTPUTS: Mapping[Answer, tuple[tuple[str, ...], ...]] = {
 }
 # Changes whenever `_graph` makes another graph of the same file. It stands here because that room imports `onnx`, which
 # opening a prepared model must not pay for.
-_RECIPE = "3"
+_RECIPE = "2"
 
 # Their graphs run on any machine.
 _ANYWHERE: Mapping[Target, str] = {"cuda": "CUDA", "openvino": "OpenVINO", "other": "any device"}
@@ -87,7 +87,7 @@ def prepare_graph(
 
     Args:
         files: The model's verified files.
-        checkpoint: What they are where they are no graph.
+        checkpoint: What they are where they are not a graph.
         answer: What the graph must deliver: one vector a text, all token outputs, what bge-m3's heads need or give, or
             logits.
         precision: What the user asked for; "int8" and "bf16" are made here, and "fp16" of float32 for CUDA. What else

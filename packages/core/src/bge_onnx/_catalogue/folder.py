@@ -80,7 +80,7 @@ def read_statement(folder: Path, *, pooling: Pooling | None = None) -> Statement
 
 
 def adapter_base(folder: Path) -> tuple[str, str | None] | None:
-    """The base of a LoRA adapter and its revision, as the folder names them; None where the folder is no adapter.
+    """The base of a LoRA adapter and its revision, as the folder names them; None where the folder is not an adapter.
 
     Raises:
         UnsuitableModelError: If it is an adapter of another kind, or names no base.

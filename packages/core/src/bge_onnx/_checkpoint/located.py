@@ -22,7 +22,7 @@ _HEADS: tuple[FileRole, ...] = ("sparse_linear", "colbert_linear")
 def read_located(
     files: ModelFiles, *, find_base: BaseFinder, notes: Path | None
 ) -> tuple[ModelFiles, CheckpointFiles | None]:
-    """A model's files with all that its answers depend on, and its checkpoint where it is no graph.
+    """A model's files with all that its answers depend on, and its checkpoint where it is not a graph.
 
     Args:
         files: What was found.

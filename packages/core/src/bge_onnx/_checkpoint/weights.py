@@ -35,7 +35,7 @@ Weights: TypeAlias = Mapping[str, Weight]
 
 
 def part(name: str) -> str | None:
-    """Where in an encoder a tensor belongs, "encoder.layer.0.output.dense.bias"; None for what is no part of one."""
+    """Where in an encoder a tensor belongs, "encoder.layer.0.output.dense.bias"; None for what is not part of one."""
     match = _PART.match(name)
     if match is None:
         return None

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm, Table
+from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm
 from bge_onnx._graph.writer import MICROSOFT, Writer
 
 Rows: TypeAlias = Literal["cls", "tokens"]
@@ -50,9 +50,6 @@ class Arithmetic(Protocol):
     def feed(self, rows: str, site: Site) -> Product:
         """Make rows ready for products; the result takes a name, a weight (in, out) and a bias, and adds one."""
 
-    def looked_up(self, name: str, table: Table, ids: str) -> str:
-        """The rows of a table, (ids, hidden), for a flat list of ids."""
-
 
 def linear(writer: Writer, rows: str, name: str, weight: Array, bias: Array | None) -> str:
     """A plain product."""
@@ -73,10 +70,6 @@ class Float32:
             return linear(self._writer, rows, f"{site.layer}.{name}", weight, bias)
 
         return product
-
-    def looked_up(self, name: str, table: Table, ids: str) -> str:
-        """The rows as they are."""
-        return self._writer.op("Gather", self._writer.table(name, table), ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +227,7 @@ class Builder:
     def _embeddings(self) -> str:
         op, encoder = self._writer.op, self._encoder
         typed = "token_type_ids" in encoder.inputs
-        words = self._arithmetic.looked_up("words", encoder.words, self._flat("input_ids"))
+        words = op("Gather", self._writer.table("words", encoder.words), self._flat("input_ids"))
         table = self._writer.weight("positions", encoder.positions if typed else encoder.positions + encoder.types[0])
         if encoder.padding_id is None:
             positions = op("Slice", table, self._ints([0]), self._length)

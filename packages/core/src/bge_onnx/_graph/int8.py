@@ -11,8 +11,7 @@ saturation. `quantise_columns` chooses its scales so that no pair can get there.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,8 +19,8 @@ import numpy.typing as npt
 from onnx import TensorProto, helper
 
 from bge_onnx._graph.build import Place, Product, Site
-from bge_onnx._graph.encoder import Array, Encoder, Layer, Layers, Linear, Table
-from bge_onnx._graph.writer import MICROSOFT, Writer, slices_of
+from bge_onnx._graph.encoder import Array, Encoder, Layer, Layers, Linear
+from bge_onnx._graph.writer import MICROSOFT, Writer
 
 SMOOTHED: tuple[Place, ...] = ("rows", "context", "middle")
 _LARGEST_PAIR = 128  # 255 * 128 < 32767, the largest number of 16 bits
@@ -29,7 +28,6 @@ _SYMMETRIC_ZERO = 128
 _GELU_ZERO = 32
 _GELU_MINIMUM = 0.17  # GELU is nowhere below -0.16997
 _TINY = 1e-6
-_TABLE_BLOCK = 32
 # Exponents of the activations' share in smoothing: after LayerNorm, and inside attention.
 _ALPHA_ROWS = 0.7
 _ALPHA_CONTEXT = 0.5
@@ -111,17 +109,6 @@ def _factor(peak: Array, weight: Array, *, alpha: float) -> Array:
     return np.asarray(factor / np.exp(np.log(factor).mean()), np.float32)
 
 
-def _block_scales(rows: Array, block: int) -> Array:
-    """A scale for each block of each row, flat."""
-    return np.asarray(np.abs(rows.reshape(-1, block)).max(axis=1).clip(_TINY) / np.float32(127), np.float32)
-
-
-def _whole_numbers(table: Table, block: int) -> Iterator[npt.NDArray[np.int8]]:
-    for part in slices_of(table):
-        scaled = part.reshape(-1, block) / _block_scales(part, block)[:, None]
-        yield np.rint(scaled).astype(np.int8).reshape(part.shape)
-
-
 class RowInt8:
     """Products of unsigned 8-bit rows and signed 8-bit weights."""
 
@@ -146,18 +133,6 @@ class RowInt8:
             return self._product(whole, scale, zero, f"{site.layer}.{name}", smoothed, bias)
 
         return product
-
-    def looked_up(self, name: str, table: Table, ids: str) -> str:
-        """Rows of 8-bit numbers with a scale per block: little more than a quarter of what a vocabulary takes."""
-        writer, ints, width = self._writer, np.int64, table.shape[1]
-        block = math.gcd(width, _TABLE_BLOCK)
-        shape = (len(table), width // block)
-        scale = np.concatenate([_block_scales(part, block) for part in slices_of(table)])
-        rows = writer.slices(name, table.shape, np.dtype(np.int8), _whole_numbers(table, block))
-        blocks = writer.op("Reshape", writer.op("Gather", rows, ids), writer.constant([-1, block], ints))
-        scales = writer.op("Gather", writer.weight(f"{name}.scale", scale.reshape(shape)), ids)
-        exact = writer.op("DequantizeLinear", blocks, writer.op("Reshape", scales, writer.constant([-1], ints)), axis=0)
-        return writer.op("Reshape", exact, writer.constant([-1, width], ints))
 
     def _product(self, whole: str, scale: str, zero: int, name: str, weight: Array, bias: Array | None) -> str:
         writer = self._writer

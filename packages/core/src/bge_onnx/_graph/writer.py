@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -23,12 +23,6 @@ _ALIGNMENT = 4096  # lets a runtime map every weight from the file
 _OPSET = 17  # the first with LayerNormalization
 _IR_VERSION = 8  # what came with that opset; newer ones lock out older runtimes
 _SLICE = 4096  # rows of a table that are in memory at once
-
-
-def slices_of(table: Table) -> Iterator[npt.NDArray[np.float32]]:
-    """All rows of a table, some at a time."""
-    for start in range(0, len(table), _SLICE):
-        yield table[start : start + _SLICE]
 
 
 class Writer:
@@ -83,19 +77,10 @@ class Writer:
 
     def table(self, name: str, table: Table) -> str:
         """A large float32 constant, kept outside the model and read some rows at a time."""
-        return self.slices(name, table.shape, self._stored(np.dtype(np.float32)), slices_of(table))
-
-    def slices(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: np.dtype[np.generic],
-        slices: Iterable[npt.NDArray[np.generic]],
-    ) -> str:
-        """A large constant, kept outside the model and made some rows at a time."""
-        self._outside(name, shape, dtype)
-        for part in slices:
-            np.ascontiguousarray(part, dtype).tofile(self._data)
+        dtype = self._stored(np.dtype(np.float32))
+        self._outside(name, table.shape, dtype)
+        for start in range(0, len(table), _SLICE):
+            np.ascontiguousarray(table[start : start + _SLICE], dtype).tofile(self._data)
         return name
 
     def _stored(self, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:

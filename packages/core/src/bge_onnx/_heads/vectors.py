@@ -47,8 +47,8 @@ def pool(output: npt.NDArray[np.floating], lengths: npt.NDArray[np.int64], *, po
 
     Args:
         output: Token outputs, shape (rows, tokens, dim), or vectors the graph has pooled already, shape (rows, dim).
-        lengths: Tokens of each row that are no padding, shape (rows,).
-        pooling: "cls" takes the first token; "mean" averages over the tokens that are no padding.
+        lengths: Tokens of each row that are not padding, shape (rows,).
+        pooling: "cls" takes the first token; "mean" averages over the tokens that are not padding.
 
     Returns:
         Shape (rows, dim), float32; a copy, so that the token outputs can be released.
@@ -179,7 +179,7 @@ def rank_passages(
 
 
 def check_threshold(threshold: object, *, name: str = "threshold") -> None:
-    """Refuse a threshold that is no number.
+    """Refuse a threshold that is not a number.
 
     Raises:
         InputTypeError: It is neither None nor a number.

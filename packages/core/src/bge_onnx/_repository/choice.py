@@ -109,7 +109,7 @@ def choose(
         prefer: Paths that the catalogue names, tried before all others.
 
     Raises:
-        InputValueError: If `file` is no model file, or there is none of that name.
+        InputValueError: If `file` is not a model file, or there is none of that name.
         WeightsError: If nothing there serves, or several do equally; the message names what there is.
     """
     model, why = _model(paths, precision, file, short, place, trusted, prefer)

@@ -63,7 +63,7 @@ class Maven:
         except Exception as error:
             # What bz2 raises has no number, and a place before the file is an invalid argument; a full disk is neither.
             damaged = isinstance(error, OSError) and error.errno in (None, errno.EINVAL)
-            if damaged or type(error).__name__ == "LZMAError":  # lzma is no part of every Python
+            if damaged or type(error).__name__ == "LZMAError":  # lzma is not part of every Python
                 raise SourceError(f"{self.artifact.artifact} is not a readable jar: {error}") from error
             raise
 

@@ -36,7 +36,7 @@ _QUANTISED = re.compile(r"quant|integer|MatMulNBits|Bnb4|^Q[A-Z]", re.IGNORECASE
 
 
 class GraphError(ValueError):
-    """The file is no ONNX file, or one that nothing good would come of."""
+    """The file is not an ONNX file, or one that nothing good would come of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class Transfer:
             _logger.info("a part of %s cannot be taken up: %s", self.path, type(error).__name__)
 
     def run(self) -> None:
-        """Bring the file's blob, unless huggingface-hub alone can: from Xet, or under a name that is no digest.
+        """Bring the file's blob, unless huggingface-hub alone can: from Xet, or under a name that is not a digest.
 
         Raises:
             SourceError: If what arrived is not what the hub stated.

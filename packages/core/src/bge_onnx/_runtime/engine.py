@@ -52,7 +52,7 @@ class EngineSpec:
     device: Device
 
 
-# So many runs in a row on one session, and another one's pages are not needed for now.
+# So many runs in a row on one session: what another one has touched is not needed for now.
 _STREAK = 4
 
 
@@ -69,7 +69,7 @@ class Engine:
         self._bulk = Lazy(lambda: _open(spec, callers=spec.device.callers))
         self._lone = Lazy(lambda: _open(spec, callers=1))
         self._lone_texts = 0
-        self._was_alone, self._streak = False, 0
+        self._was_alone, self._streak, self._twice = False, 0, False
         session = self._bulk.get()
         self.providers = session.providers
         self.outputs = session.outputs
@@ -91,12 +91,12 @@ class Engine:
 
         Threads may overtake each other here, which costs nothing but the saving.
         """
-        if alone == self._was_alone:
-            self._streak += 1
-            return
-        if self._streak >= _STREAK:
+        if alone != self._was_alone:
+            self._was_alone, self._streak, self._twice = alone, 0, True
+        self._streak += 1
+        if self._twice and self._streak == _STREAK:
+            self._twice = False
             self._unmap()
-        self._was_alone, self._streak = alone, 1
 
     def _unmap(self) -> None:
         if self.spec.session.optimised:

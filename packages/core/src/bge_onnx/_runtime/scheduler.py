@@ -241,7 +241,7 @@ def _taken(line: dict[Chore, None]) -> Chore | None:
 
 
 def _threads_may_start(pending: Pending) -> bool:
-    """Whether the interpreter waits for new threads: while the main one runs, or others that are no daemons."""
+    """Whether the interpreter waits for new threads: while the main one runs, or others that are not daemons."""
     if threading.main_thread().is_alive():
         return True
     current = threading.current_thread()

@@ -115,8 +115,9 @@ def embed_files(
     check_name("column", column)
     if id_column is not None:
         check_name("id_column", id_column)
-    if progress is not None and not callable(progress):
-        msg = f"progress must be a function that takes an EmbedProgress, or None, got {shown(progress)}"
+    hook: object = progress
+    if hook is not None and not callable(hook):
+        msg = f"progress must be a function that takes an EmbedProgress, or None, got {shown(hook)}"
         raise InputTypeError(msg)
     check_settings(EmbedderSettings, settings, owner="embed_files")
     found = find_inputs(inputs, format=format)

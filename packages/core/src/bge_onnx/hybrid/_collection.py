@@ -241,11 +241,13 @@ def _check_kind(name: str, value: object, kind: type) -> None:
 
 def _checked(texts: object, ids: Sequence[PointId], payloads: Sequence[Mapping[str, Any]]) -> list[str]:
     checked = check_texts(texts)
-    for what, values in (("ids", ids), ("payloads", payloads)):
+    columns: list[tuple[str, object]] = [("ids", ids), ("payloads", payloads)]
+    for what, values in columns:
         if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray):
             msg = f"{what} must be a list, one a text, got {type(values).__name__}"
             raise InputTypeError(msg)
-    for position, payload in enumerate(payloads):
+    kept: Sequence[object] = payloads
+    for position, payload in enumerate(kept):
         if not isinstance(payload, Mapping):
             msg = f"the payload at position {position} must be a dict, got {type(payload).__name__}"
             raise InputTypeError(msg)

@@ -45,7 +45,7 @@ def check_store(store: object) -> BaseKVStore:
     """Refuse what can keep no embeddings.
 
     Raises:
-        InputTypeError: It is no `BaseKVStore`.
+        InputTypeError: It is not a `BaseKVStore`.
     """
     if not isinstance(store, BaseKVStore):
         msg = f"embeddings_cache must be a BaseKVStore, got {type(store).__name__}; pass SimpleKVStore() for one"

@@ -30,8 +30,9 @@ def stored_vectors(index: VectorStoreIndex, *, limit: int = LIMIT) -> Stored:
         NotImplementedError: The store cannot list its nodes.
     """
     check_limit(limit)
-    if not isinstance(index, VectorStoreIndex):
-        msg = f"index must be a VectorStoreIndex, got {type(index).__name__}"
+    given: object = index
+    if not isinstance(given, VectorStoreIndex):
+        msg = f"index must be a VectorStoreIndex, got {type(given).__name__}"
         raise InputTypeError(msg)
     found = [(node.get_content(MetadataMode.EMBED), vector) for node, vector in islice(_nodes(index), limit)]
     if not found:
