@@ -5,7 +5,8 @@
 
 Random weights cost the same bytes and the same arithmetic as real ones. Each shape is a checkpoint that is written,
 opened once, so that its graph is prepared, and then measured in a fresh process: memory once the model has answered a
-query (VmRSS), and its peak over the texts (VmHWM).
+query (VmRSS), and its peak over the texts (VmHWM). The texts have few different words: the vocabulary is mapped, and a
+corpus with more of them reads more of it, so its size stands beside the peak.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _SHAPES = {
     "bge-m3": SHAPES["m3"],
 }
 _PRECISIONS = ("fp32", "int8")
+# Bytes of a component of the vocabulary: int8 keeps it in 8 bits, with a scale for every 32 components.
+_VOCABULARY = {"fp32": 4.0, "int8": 1.125}
 _WORDS = 150  # tokens of a text, about the mean of the mixed corpus of run.py
 _TEXTS = 64
 
@@ -74,7 +77,9 @@ def _measure(name: str, work: Path | None) -> Iterator[dict[str, Any]]:
             _run(folder, precision, cache, texts=1)
             prepared = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
             found = _run(folder, precision, cache, texts=_TEXTS)
-            row = {"model": name, "precision": precision, "weights": weights, "prepared": prepared, **found}
+            vocabulary = int(_SHAPES[name].vocabulary * _SHAPES[name].hidden * _VOCABULARY[precision])
+            sizes = {"weights": weights, "prepared": prepared, "vocabulary": vocabulary}
+            row = {"model": name, "precision": precision, **sizes, **found}
             print(json.dumps(row), flush=True)
             yield row
             shutil.rmtree(cache)
@@ -97,11 +102,11 @@ def _store(results: dict[str, Any]) -> None:
         f"`footprint.py`, random weights of each shape, texts of {tokens} tokens, {machine['cpu']}, "
         f"{machine['cpus']} CPUs, {', '.join(machine['flags'])}.",
         "",
-        "| shape of | precision | weights, GB | prepared graph, GB | open, GB | peak, GB |",
-        "|---|---|---:|---:|---:|---:|",
+        "| shape of | precision | weights, GB | prepared graph, GB | open, GB | peak, GB | vocabulary, GB |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in results["rows"]:
-        sizes = " | ".join(f"{row[key] / 1e9:.2f}" for key in ("weights", "prepared", "loaded", "peak"))
+        sizes = " | ".join(f"{row[key] / 1e9:.2f}" for key in ("weights", "prepared", "loaded", "peak", "vocabulary"))
         lines.append(f"| {row['model']} | {row['precision']} | {sizes} |")
     (folder / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -92,10 +92,10 @@ def _rate(root: Path, plan: ModuleType, shape: Any, precision: str) -> str:  # n
 
 
 def _peaks(root: Path) -> dict[tuple[str, str], float]:
-    """Peak memory in GB by shape and precision; empty where it was not measured."""
+    """Peak memory in GB by shape and precision, with all words in use; empty where it was not measured."""
     path = root / "benchmarks/results/footprint/results.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    return {(row["model"], row["precision"]): row["peak"] / 1e9 for row in rows}
+    return {(row["model"], row["precision"]): (row["peak"] + row["vocabulary"]) / 1e9 for row in rows}
 
 
 def _shape(spec: ModelSpec, plan: ModuleType) -> tuple[str, Any]:
@@ -156,13 +156,11 @@ def footprint(root: Path) -> str:
     if not path.is_file():
         return "Not measured yet: `python benchmarks/footprint.py`."
     results = json.loads(path.read_text(encoding="utf-8"))
-    rows = [
-        [row["model"], row["precision"], *(_bytes(row[key]) for key in ("weights", "prepared", "loaded", "peak"))]
-        for row in results["rows"]
-    ]
+    keys = ("weights", "prepared", "loaded", "peak", "vocabulary")
+    rows = [[row["model"], row["precision"], *(_bytes(row[key]) for key in keys)] for row in results["rows"]]
     tokens, machine = results["rows"][0]["tokens"], results["machine"]
     return (
-        _table(("shape of", "precision", "weights", "prepared", "open", "peak"), rows)
+        _table(("shape of", "precision", "weights", "prepared", "open", "peak", "vocabulary"), rows)
         + f"\n\n`python benchmarks/footprint.py`: random weights of each shape, texts of {tokens} tokens, "
         f"{machine['cpus']} threads, {machine['cpu']}."
     )
