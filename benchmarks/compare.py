@@ -48,7 +48,7 @@ def filled(page: str, results: Sequence[dict[str, Any]]) -> str:
     }
 
     def fill(match: re.Match[str]) -> str:
-        body = tables[match[1]].partition("\n\n")[2] or "Not measured yet."
+        body = tables[match[1]].partition("\n\n")[2] or f"No calm run yet: `benchmarks/run.py --only {match[1]}`."
         return f"<!-- peers: {match[1]} -->\n{body}\n<!-- /peers -->"
 
     return re.sub(r"<!-- peers: (\w+) -->\n.*?<!-- /peers -->", fill, page, flags=re.DOTALL)

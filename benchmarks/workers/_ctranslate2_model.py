@@ -19,7 +19,7 @@ def converted(folder: Path) -> Path:
     specs = importlib.import_module("ctranslate2.specs.transformer_spec")
     common = importlib.import_module("ctranslate2.specs.common_spec")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    tensors = encoder_tensors(folder)
+    tensors = tensors_of(folder)
     encoder = specs.TransformerEncoderSpec(
         config["num_hidden_layers"],
         config["num_attention_heads"],
@@ -46,8 +46,11 @@ def converted(folder: Path) -> Path:
     return target
 
 
-def encoder_tensors(folder: Path) -> Tensors:
-    """Tensors of `model.safetensors` as float32, the encoder's without the name of the module around it."""
+def tensors_of(folder: Path, *, only: str = "") -> Tensors:
+    """Tensors of `model.safetensors` as float32, the encoder's without the name of the module around it.
+
+    `only` is what their names begin with; nothing else is read.
+    """
     numpy = importlib.import_module("numpy")
     path = folder / "model.safetensors"
     with path.open("rb") as file:
@@ -56,7 +59,7 @@ def encoder_tensors(folder: Path) -> Tensors:
     data = numpy.memmap(path, dtype=numpy.uint8, mode="r", offset=8 + size)
     tensors = {}
     for name, entry in header.items():
-        if name == "__metadata__":
+        if name == "__metadata__" or not name.startswith(only):
             continue
         start, stop = entry["data_offsets"]
         values = data[start:stop].view(numpy.float32 if entry["dtype"] == "F32" else numpy.float16)

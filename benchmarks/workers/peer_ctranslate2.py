@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from _batches import batches, encode, open_tokenizer, unit
-from _ctranslate2_model import converted, encoder_tensors
+from _ctranslate2_model import converted, tensors_of
 from _protocol import Engine, Inputs, Request, Results, serve
 
 _SETTINGS = ("compute_type", "inter_threads", "intra_threads")
@@ -46,7 +46,7 @@ def open_engine(library: ModuleType, request: Request) -> Engine:
 def _classifier(request: Request) -> Any:  # noqa: ANN401
     """The head of a cross-encoder, which `Encoder` does not know: dense, tanh, one logit."""
     numpy = importlib.import_module("numpy")
-    tensors = {name: value for name, value in encoder_tensors(Path(request.model)).items() if "classifier" in name}
+    tensors = tensors_of(Path(request.model), only="classifier")
     dense, out = (
         (tensors[f"classifier.{part}.weight"].T, tensors[f"classifier.{part}.bias"]) for part in ("dense", "out_proj")
     )

@@ -18,7 +18,7 @@ from bge_onnx.testing import write_tiny_model
 from tests.core.checkpoint_kit import edit_json, write_adapter, write_checkpoint
 
 _ODD_JSON: tuple[Any, ...] = (
-    None, True, -1, 0, 1.5, 10**400, 1 << 31, 1 << 63, float("nan"), float("inf"), "", "x" * 3000, "\ud800",
+    None, True, -1, 0, 1.5, 10**400, -(10**400), 1 << 31, 1 << 63, float("nan"), float("inf"), "", "x" * 3000, "\ud800",
     "../../x", "/etc/passwd", [], {}, [[]], {"a": 1},
 )  # fmt: skip
 _WHOLE = (

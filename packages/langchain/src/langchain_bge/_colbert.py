@@ -23,10 +23,6 @@ class ColBERTSettings(M3Settings, total=False):
     score_threshold: float | None
 
 
-def _weights(_: str, value: object) -> list[float]:
-    return list(check_weights(value))
-
-
 class BGEColBERTReranker(M3Model, DocumentReranker):
     """Sorts documents by bge-m3's late interaction with a query, which reads each document once and alone.
 
@@ -52,7 +48,7 @@ class BGEColBERTReranker(M3Model, DocumentReranker):
         ```
     """
 
-    weights: Annotated[list[float], checked(_weights)] = Field(default=list(COLBERT), frozen=True)
+    weights: list[float] = Field(default=list(COLBERT), frozen=True)
     """Of the dense, lexical and ColBERT score; the model's authors recommend (0.4, 0.2, 0.4) for all three."""
 
     top_n: Annotated[int | None, checked(partial(checks.whole, none="all"))] = Field(default=3, ge=1)
@@ -66,6 +62,8 @@ class BGEColBERTReranker(M3Model, DocumentReranker):
 
     def __init__(self, model: ModelName = DEFAULT_M3, **settings: Unpack[ColBERTSettings]) -> None:
         """Check the settings and open the model."""
+        if "weights" in settings:  # before pydantic, which would take True for 1.0 and wrap the core's error
+            settings["weights"] = list(check_weights(settings["weights"]))
         super().__init__(model=model, **settings)
 
     def _open(self) -> M3Reranker:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bge_onnx._regular import read_regular
+from bge_onnx._shown import shown
 from bge_onnx.errors import UnsuitableModelError, WeightsError
 
 __all__ = ["flag", "read_list", "read_object", "strings", "text", "whole"]
@@ -58,12 +58,14 @@ def whole(config: Mapping[str, Any], key: str, *, path: Path, least: int = 1) ->
     value = config.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise UnsuitableModelError(f"{path}: {key} must be a whole number, got {_brief(value)}")
+    if (
+        isinstance(value, bool) or not isinstance(value, int | float) or value != value
+    ):  # NaN; `math.isnan` refuses integers that no float can hold
+        raise UnsuitableModelError(f"{path}: {key} must be a whole number, got {shown(value)}")
     if value >= 1 << 31:
         return None  # transformers writes 1e30 for "no limit"
     if value != int(value) or value < least:
-        raise UnsuitableModelError(f"{path}: {key} must be a whole number of at least {least}, got {_brief(value)}")
+        raise UnsuitableModelError(f"{path}: {key} must be a whole number of at least {least}, got {shown(value)}")
     return int(value)
 
 
@@ -106,8 +108,3 @@ def _load(path: Path, *, required: bool = False) -> object:
 
 def _kind(value: object) -> str:
     return type(value).__name__
-
-
-def _brief(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 40 else f"{shown[:37]}..."

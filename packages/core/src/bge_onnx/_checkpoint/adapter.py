@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from bge_onnx._checkpoint.mapped import Array, Tensors
 from bge_onnx._checkpoint.weights import Weight, Weights, by_part, part
+from bge_onnx._shown import shown
 from bge_onnx.errors import UnsuitableModelError
 
 _Value = TypeVar("_Value", int, float)
@@ -93,7 +94,7 @@ class AdapterConfig:
 
 def _number(value: object, key: str, path: Path, *, least: float = 1) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
-        raise UnsuitableModelError(f"{path}: {key} must be a number, got {value!r}")
+        raise UnsuitableModelError(f"{path}: {key} must be a number, got {shown(value)}")
     return value
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from bge_onnx._shown import shown
 from bge_onnx.errors import UnsuitableModelError
 
 Family: TypeAlias = Literal["bert", "xlm-roberta"]
@@ -98,20 +99,20 @@ class _Facts:
     def choice(self, key: str, known: Mapping[str, _Choice], *, default: str | None = None) -> _Choice:
         value = self.config.get(key, default)
         if not isinstance(value, str) or value not in known:
-            raise self.error(f"{key} {value!r} is not supported, only {', '.join(known)}")
+            raise self.error(f"{key} {shown(value)} is not supported, only {', '.join(known)}")
         return known[value]
 
     def whole(self, key: str, *, default: int | None = None, least: int = 1) -> int:
         value = self.config.get(key)
         value = default if value is None else value
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**31:
-            raise self.error(f"{key} must be a whole number from {least} on, got {value!r}")
+            raise self.error(f"{key} must be a whole number from {least} on, got {shown(value)}")
         return value
 
     def epsilon(self) -> float:
         value = self.config.get("layer_norm_eps", _EPSILON)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-            raise self.error(f"layer_norm_eps must be a number from 0 to 1, got {value!r}")
+            raise self.error(f"layer_norm_eps must be a number from 0 to 1, got {shown(value)}")
         return float(value)
 
     def refuse_others(self) -> None:
@@ -120,4 +121,4 @@ class _Facts:
             raise self.error("is_decoder or add_cross_attention is set: a decoder is not supported, only encoders are")
         positions = self.config.get("position_embedding_type", "absolute")
         if positions not in ("absolute", None):
-            raise self.error(f"position_embedding_type {positions!r} is not supported, only 'absolute'")
+            raise self.error(f"position_embedding_type {shown(positions)} is not supported, only 'absolute'")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Annotated, Unpack
+from typing import Unpack
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from bge_onnx.errors import InputValueError
 from bge_onnx.late_interaction import COLBERT, M3Reranker, check_weights
 from bge_onnx.settings import DEFAULT_M3, EngineSettings, forward
-from llama_index.embeddings.bge._settings import checked
 from llama_index.postprocessor.bge.base import BGERerank, RerankSettings
 
 
@@ -36,7 +35,7 @@ class BGEColBERTRerank(BGERerank):
         >>> rerank = BGEColBERTRerank(weights=(0.4, 0.2, 0.4), top_n=3)  # doctest: +SKIP
     """
 
-    weights: Annotated[list[float], checked(lambda _, value: list(check_weights(value)))] = Field(
+    weights: list[float] = Field(
         default=list(COLBERT),
         frozen=True,
         description="Of the dense, lexical and ColBERT score; its authors recommend 0.4, 0.2, 0.4 for all three.",
@@ -46,6 +45,8 @@ class BGEColBERTRerank(BGERerank):
 
     def __init__(self, model: str | os.PathLike[str] = DEFAULT_M3, **settings: Unpack[ColBERTRerankSettings]) -> None:
         """Check the settings and open the model."""
+        if "weights" in settings:  # before pydantic, which would take True for 1.0 and wrap the core's error
+            settings["weights"] = list(check_weights(settings["weights"]))
         super().__init__(model, **settings)  # type: ignore[misc]  # `weights` is a field, too
 
     def _open(self) -> None:
