@@ -13,6 +13,8 @@ from haystack.utils import Secret
 from pydantic import SecretStr
 
 from bge_onnx import Embedder, TokenSplitter
+from bge_onnx._repository.access import Access
+from bge_onnx.bulk import EmbedBatches, RerankBatches
 from bge_onnx.errors import InputTypeError, InputValueError, WeightsError
 from tests.core.fake_hub import FakeHub, fake_hub
 
@@ -96,3 +98,17 @@ def test_nobody_is_asked_for_a_model_that_is_to_be_here(hub: FakeHub, tmp_path: 
     assert (here.embed_query("a") == fetched.embed_query("a")).all()
     assert len(hub.seen) == asked
     assert here.fingerprint == fetched.fingerprint
+
+
+def test_a_secret_that_cannot_be_resolved_is_named() -> None:
+    class Unset:
+        def resolve_value(self) -> str:
+            raise ValueError("None of the following authentication environment variables are set: ('NOPE',).")
+
+    with pytest.raises(InputValueError, match=r"token cannot be resolved \(None of .*NOPE.*\); set what it names"):
+        Access(token=Unset()).secret()
+
+
+def test_a_job_for_other_machines_does_not_show_its_token() -> None:
+    for job in (EmbedBatches("a/b", token="hf_plain"), RerankBatches("a/b", token="hf_plain")):
+        assert "hf_plain" not in repr(vars(job))

@@ -79,7 +79,7 @@ def test_vectors_of_another_shape_are_refused(tiny_m3: Path, vectors: Any) -> No
 
 
 def test_what_cannot_work_is_refused(tiny_m3: Path, tiny_embedder: Path) -> None:
-    for weights in ((0, 0, 0), (1, -1, 1), (1, 1), "abc", (float("nan"), 1, 1)):
+    for weights in ((0, 0, 0), (1, -1, 1), (1, 1), "abc", (float("nan"), 1, 1), (1e308, 1e308, 1e308)):
         with pytest.raises(InputValueError, match="weights must be three numbers"):
             M3Reranker(tiny_m3, weights=weights)  # type: ignore[arg-type]
     reranker = M3Reranker(tiny_m3)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bge_onnx import Embedder
 from bge_onnx.errors import InputValueError
 from bge_onnx.evaluation.commands import check_index_command, eval_command
-from bge_onnx.evaluation.stored import read_stored
+from bge_onnx.evaluation.stored import read_qdrant, read_stored
 
 TEXTS = [f"number {number}: a stone by the river" for number in range(12)]
 
@@ -205,3 +205,30 @@ def test_an_unknown_task_and_absent_data_are_refused(tmp_path: Path, tiny_embedd
         eval_command("scifact", model=str(tiny_embedder), data=tmp_path)
     with pytest.raises(InputValueError, match="does not exist; nothing is downloaded"):
         eval_command("scifact", model=str(tiny_embedder), data=tmp_path / "absent")
+
+
+def test_one_entry_is_enough_if_one_is_asked_for(tmp_path: Path, vectors: Vectors) -> None:
+    np.save(tmp_path / "v.npy", vectors)
+    (tmp_path / "t.txt").write_text("\n".join(TEXTS))
+    assert len(read_stored(tmp_path / "v.npy", texts=tmp_path / "t.txt", limit=1).texts) == 1
+
+
+def test_points_that_hold_colbert_vectors_too_are_read_by_their_dense_one(vectors: Vectors) -> None:
+    models = pytest.importorskip("qdrant_client.models")
+    client = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
+    size, cosine = vectors.shape[1], models.Distance.COSINE
+    several = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    client.create_collection(
+        "both",
+        {
+            "dense": models.VectorParams(size=size, distance=cosine),
+            "colbert": models.VectorParams(size=size, distance=cosine, multivector_config=several),
+        },
+    )
+    stored = {"dense": vectors[0].tolist(), "colbert": vectors[:2].tolist()}
+    client.upsert("both", [models.PointStruct(id=1, vector=stored, payload={"text": TEXTS[0]})])
+    np.testing.assert_allclose(read_qdrant(client).vectors, vectors[:1], atol=1e-6)
+    client.upsert("both", [models.PointStruct(id=2, vector=stored, payload={"_node_content": "{"})])
+    with pytest.raises(InputValueError, match=r"point 2 of 'both' cannot be read \(JSONDecodeError"):
+        read_qdrant(client)
+    client.close()

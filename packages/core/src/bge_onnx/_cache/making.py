@@ -14,7 +14,7 @@ from bge_onnx._catalogue.spec import Precision
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
-from bge_onnx._runtime.session import MAPPED_DATA, first_line, save_optimised
+from bge_onnx._runtime.session import first_line, save_optimised
 from bge_onnx.errors import BGEError, UnsuitableModelError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Answer: TypeAlias = Literal["vector", "tokens", "m3", "logits"]
 
 _WHOLE = "bge-m3's heads are part of the graph, or missing"
 
-MODEL, DATA = "model.onnx", MAPPED_DATA
+MODEL, DATA = "model.onnx", "model.bin"
 
 
 class NotNow(Exception):  # noqa: N818 - a finding, which its caller may live with
@@ -141,14 +141,16 @@ def _for_cuda(staging: Path, request: Request) -> str:
 
 def _portable(staging: Path, request: Request) -> str:
     """A graph of standard operators for whatever device, as an exporter would write it."""
-    from bge_onnx._graph import OnnxFile, UnrecognisedGraph, prepare_portable
+    from bge_onnx._graph import OnnxFile, prepare_portable
 
     model = request.files.paths["model"]
     run = ", multiplied in bfloat16" if request.precision == "bf16" else ""
     if request.checkpoint is None:
         try:
             graph = prepare_portable(OnnxFile(model), staging, rows=request.rows, data=DATA)
-        except UnrecognisedGraph as error:
+        except (BGEError, OSError):
+            raise
+        except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
             raise NotNow(first_line(error)) from error
         return f"rebuilt: {graph.note}{run}"
     with _refusals(request):

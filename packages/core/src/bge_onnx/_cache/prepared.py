@@ -121,6 +121,7 @@ def prepare_graph(
     except NotNow as error:
         if published is None:
             raise
+        _logger.warning("no graph is made of %s (%s): the published one is used", request.original, error)
         return replace(published, note=f"{published.note} ({error})")
     except OSError as error:
         if precision == "int8" or published is None:

@@ -90,8 +90,8 @@ def _bfloat16() -> Finding:
         runtime = bfloat16_runtime()
     except ProviderError as error:
         return Finding("bf16", "note", str(error))
-    name = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[runtime]
-    return Finding("bf16", "ok", f"precision='bf16' runs in {name} {version(runtime)}")
+    name = f"OpenVINO {version(runtime)}" if runtime == "openvino" else f"ONNX Runtime {ort.__version__}"
+    return Finding("bf16", "ok", f"precision='bf16' runs in {name}")
 
 
 def _threads() -> Finding:

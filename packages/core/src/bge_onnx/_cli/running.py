@@ -68,7 +68,7 @@ def explain(error: Exception) -> str:
     """An error in one line, in the words of the command line."""
     if isinstance(error, OSError) and not isinstance(error, BGEError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"{error.strerror}; make room and run the same command again, which goes on where this one stopped"
+            return f"{error.strerror}; make room and run the same command again"
         return f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error)
     if isinstance(error, MemoryError):
         return "not enough memory; a smaller --token-budget or fewer --threads need less"

@@ -266,7 +266,8 @@ def check_weights(weights: object, *, without_colbert: bool = False) -> tuple[fl
     if isinstance(weights, list | tuple) or (isinstance(weights, np.ndarray) and weights.ndim == 1):
         found = [real(weight) for weight in weights[:4]]
         numbers = [number for number in found if number is not None and 0 <= number < np.inf]
-        if len(found) == len(numbers) == 3 and sum(numbers[: 2 if without_colbert else 3]) > 0:
+        counted = sum(numbers[: 2 if without_colbert else 3])
+        if len(found) == len(numbers) == 3 and counted > 0 and sum(numbers) < np.inf:
             d, s, c = numbers
             return d, s, c
     those = "the first two" if without_colbert else "them"

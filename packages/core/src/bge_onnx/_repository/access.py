@@ -69,9 +69,13 @@ class Access:
             InputValueError: It holds no token.
         """
         token = self.token
-        if isinstance(token, _PydanticSecret):
-            token = token.get_secret_value()
-        elif isinstance(token, _HaystackSecret):
-            token = token.resolve_value()
+        try:
+            if isinstance(token, _PydanticSecret):
+                token = token.get_secret_value()
+            elif isinstance(token, _HaystackSecret):
+                token = token.resolve_value()
+        except Exception as error:  # of whatever class the framework has
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise InputValueError(f"token cannot be resolved ({said}); set what it names, or pass None") from None
         checked = check_token("token", token)
         return checked.value if isinstance(checked, HubToken) else None

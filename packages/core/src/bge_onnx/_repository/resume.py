@@ -12,7 +12,7 @@ import inspect
 import logging
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -70,7 +70,7 @@ class Transfer:
     digest: str | None
     folder: Path
     endpoint: str
-    token: str | Literal[False] | None
+    token: str | Literal[False] | None = field(repr=False)
     watch: Watch
 
     def take_up(self) -> None:

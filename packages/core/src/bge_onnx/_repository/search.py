@@ -228,6 +228,9 @@ class Search:
         if request.described and request.weights.revision != "main":
             asked = f"{request.name} at revision {request.weights.revision[:60]} ({request.precision})"
         there = self.notes or "BGE_CACHE"
+        if request.local_only:
+            way_out = "Leave out local_files_only, or copy the files here"
+            return f"no source delivered {asked}. {'; '.join(failures)}. {way_out}"
         return (
             f"no source delivered {asked}. {'; '.join(failures)}. Ways out: a mirror in HF_ENDPOINT; a local folder "
             "as model= or in sources=; or, for a machine without network, a copy of another machine's hub cache "

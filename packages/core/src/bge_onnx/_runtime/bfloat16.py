@@ -25,7 +25,7 @@ def bfloat16_runtime() -> Runtime:
         ProviderError: The processor cannot, or the package that makes use of it is absent.
     """
     features = set(instruction_sets().split())
-    if platform.machine() in ("aarch64", "arm64"):
+    if platform.machine().casefold() in ("aarch64", "arm64"):
         # ONNX Runtime has these kernels on Linux alone (MLAS, `MlasBf16AccelerationSupported`).
         if "bf16" in features:
             return "onnxruntime"

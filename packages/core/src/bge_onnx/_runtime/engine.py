@@ -18,9 +18,8 @@ import numpy.typing as npt
 from bge_onnx._heads.vectors import Outputs
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.lazy import Lazy
-from bge_onnx._runtime.memory import unmap_pages
 from bge_onnx._runtime.scheduler import Scheduler
-from bge_onnx._runtime.session import MAPPED_DATA, PREPACKS, Session, SessionSpec
+from bge_onnx._runtime.session import PREPACKS, Session, SessionSpec
 from bge_onnx._runtime.shared import open_things, shared
 from bge_onnx.errors import BGEError
 
@@ -52,10 +51,6 @@ class EngineSpec:
     device: Device
 
 
-# So many runs in a row on one session: what another one has touched is not needed for now.
-_STREAK = 4
-
-
 class Engine:
     """The sessions of one graph, and the scheduler that shares them.
 
@@ -69,7 +64,6 @@ class Engine:
         self._bulk = Lazy(lambda: _open(spec, callers=spec.device.callers))
         self._lone = Lazy(lambda: _open(spec, callers=1))
         self._lone_texts = 0
-        self._was_alone, self._streak, self._twice = False, 0, False
         session = self._bulk.get()
         self.providers = session.providers
         self.outputs = session.outputs
@@ -83,24 +77,7 @@ class Engine:
         """The outputs of one batch by name; `alone` if nothing else runs or waits at this moment."""
         ids = feed["input_ids"]
         session = self._lone_session() if alone and len(ids) == 1 else self._bulk.get()
-        self._count(alone=session in self._lone.made)
         return session.run(feed, shrink=self.spec.device.target != "other" and ids.size > _LARGE_BATCH)
-
-    def _count(self, *, alone: bool) -> None:
-        """Keep the weights resident once, not once a session, while one of them is used for long.
-
-        Threads may overtake each other here, which costs nothing but the saving.
-        """
-        if alone != self._was_alone:
-            self._was_alone, self._streak, self._twice = alone, 0, True
-        self._streak += 1
-        if self._twice and self._streak == _STREAK:
-            self._twice = False
-            self._unmap()
-
-    def _unmap(self) -> None:
-        if self.spec.session.optimised:
-            unmap_pages(self.spec.session.path.with_name(MAPPED_DATA).resolve())
 
     def _lone_session(self) -> OpenGraph:
         """The session with all threads, for the lowest latency of a text that nothing competes with."""
@@ -112,8 +89,6 @@ class Engine:
         if self._lone_texts < (_LONE_COMPILED if compiled else _LONE_MAPPED):
             return self._bulk.get()  # opening another session would cost more than it saves on the first texts
         try:
-            if not self._lone.made:
-                self._unmap()  # opening one reads all weights
             return self._lone.get()
         except BGEError as error:  # its file may be gone, as after a cleaned cache; the open session still works
             _logger.warning("single texts run on one thread from now on: %s", error)

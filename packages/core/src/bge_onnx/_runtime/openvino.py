@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from bge_onnx._heads.vectors import Outputs
 from bge_onnx._runtime.device import Device
-from bge_onnx._runtime.memory import trim_heap, unmap_pages
-from bge_onnx._runtime.session import MAPPED_DATA, SessionSpec, chosen_outputs, first_line, input_dtypes
+from bge_onnx._runtime.memory import trim_heap
+from bge_onnx._runtime.session import SessionSpec, chosen_outputs, first_line, input_dtypes
 from bge_onnx.errors import InferenceError, ProviderError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ class OpenVinoSession:
             UnsuitableModelError: The graph does not have the inputs and outputs that are due.
         """
         self._compiled = _compile(spec, device, streams=streams)
-        # It has made weights of its own, and hardly looks at those in the file again.
-        trim_heap()
-        unmap_pages(spec.path.with_name(MAPPED_DATA).resolve())
+        trim_heap()  # it has made weights of its own
         outputs = {port.any_name: port for port in self._compiled.outputs}
         inputs = {port.any_name: port for port in self._compiled.inputs}
         self.outputs = chosen_outputs(outputs, spec)

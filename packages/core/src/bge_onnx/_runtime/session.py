@@ -31,9 +31,6 @@ PREPACKS = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 32)
 
 _LONGEST = 500  # characters of ONNX Runtime's words in a message
 _MOST_NAMES, _LONG_NAME = 12, 80
-# The tensors of an optimised graph, beside it.
-MAPPED_DATA = "model.bin"
-
 _QUIET = 4  # what is fatal alone: errors are raised, and a library does not write to its user's terminal
 
 

@@ -64,7 +64,7 @@ class EmbedBatches:
         nulls: Nulls = "error",
         **settings: Unpack[EmbedderSettings],
     ) -> None:
-        check_settings(EmbedderSettings, settings, owner=type(self).__name__)
+        checked = check_settings(EmbedderSettings, settings, owner=type(self).__name__)  # hides a token
         checks.model("model", model)
         check_name("column", column)
         for name, value in (("into", into), ("sparse_into", sparse_into)):
@@ -79,7 +79,7 @@ class EmbedBatches:
         self.sparse_into = sparse_into
         self.role = check_role(role)
         self.nulls = check_nulls(nulls)
-        self.settings = settings
+        self.settings = {name: checked[name] for name in settings}
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with the new columns.
@@ -112,7 +112,7 @@ class EmbedBatches:
         settings = self.settings.copy()
         settings.setdefault("threads", granted_cpus())
         sparse = self.sparse_into is not None
-        opening = partial(open_for_bulk, self.model, settings, sparse=sparse)
+        opening = partial(open_for_bulk, self.model, settings, sparse=sparse)  # type: ignore[arg-type]  # checked
         return held(("embed", self.model, sparse, sorted(settings.items())), opening)
 
     def __repr__(self) -> str:
@@ -146,7 +146,7 @@ class RerankBatches:
         nulls: Nulls = "error",
         **settings: Unpack[RerankerSettings],
     ) -> None:
-        check_settings(RerankerSettings, settings, owner=type(self).__name__)
+        checked = check_settings(RerankerSettings, settings, owner=type(self).__name__)
         checks.model("model", model)
         for name, value in (("query", query), ("passage", passage), ("into", into)):
             check_name(name, value)
@@ -155,7 +155,7 @@ class RerankBatches:
         self.passage = passage
         self.into = into
         self.nulls = check_nulls(nulls)
-        self.settings = settings
+        self.settings = {name: checked[name] for name in settings}
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with the new column.

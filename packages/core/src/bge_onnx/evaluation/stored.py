@@ -211,7 +211,14 @@ def _points(
     while True:
         points, offset = client.scroll(collection, limit=_PAGE, offset=offset, with_payload=True, with_vectors=True)
         for point in points:
-            yield _payload_text(point.payload or {}, text_field), _point_vector(point.vector, vector_field)
+            try:
+                entry = _payload_text(point.payload or {}, text_field), _point_vector(point.vector, vector_field)
+            except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+                if isinstance(error, BGEError):
+                    raise
+                msg = f"point {shown(point.id)} of {collection!r} cannot be read ({type(error).__name__}: {error})"
+                raise InputValueError(msg) from error
+            yield entry
         if offset is None:
             return
 
@@ -240,7 +247,10 @@ def _llama_index_text(node: Mapping[str, Any]) -> str:
 def _point_vector(vector: object, field: str | None) -> object:
     if not isinstance(vector, Mapping):
         return vector
-    dense = [name for name, value in vector.items() if isinstance(value, list)]
+    # ColBERT's are lists of lists, and sparse ones are not lists.
+    dense = [
+        name for name, value in vector.items() if isinstance(value, list) and value and not isinstance(value[0], list)
+    ]
     if field is None and len(dense) == 1:
         return vector[dense[0]]
     if field not in dense:
@@ -256,7 +266,11 @@ def _stored(entries: Iterable[tuple[object, object]]) -> Stored:
         msg = "no entry holds both a text and a vector"
         raise InputValueError(msg)
     texts, vectors = zip(*whole, strict=True)
-    return Stored(list(texts), np.asarray(vectors, dtype=np.float32))
+    try:
+        return Stored(list(texts), np.asarray(vectors, dtype=np.float32))
+    except (ValueError, TypeError) as error:
+        msg = f"the vectors are not numbers of one dimension ({error}); name another vector_field"
+        raise InputValueError(msg) from error
 
 
 def check_limit(limit: object) -> None:
@@ -337,5 +351,7 @@ def _chosen(asked: str | None, names: Sequence[str], usual: Sequence[str], *, wh
 
 def _runs(total: int, limit: int) -> list[int]:
     """Rows spread evenly, neighbours in pairs."""
+    if limit < 2:
+        return [0]
     starts = np.linspace(0, total - 2, limit // 2).astype(int)
     return sorted({row for start in starts for row in (int(start), int(start) + 1)})
