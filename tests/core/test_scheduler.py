@@ -325,6 +325,7 @@ def test_a_cancelled_task_leaves_the_queue_at_once(bench: Bench) -> None:
 
 def test_threads_come_and_go(bench: Bench) -> None:
     before = threading.active_count()
+    others = set(threading.enumerate())  # of models that earlier tests left to the collector
     bench.runner.let(10_000)
 
     def work(name: int) -> list[float]:
@@ -336,7 +337,7 @@ def test_threads_come_and_go(bench: Bench) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(work, range(1, 200))) == [[name] * 40 for name in range(1, 200)]
-        assert sum(thread.name == "bge-onnx" for thread in threading.enumerate()) <= 2
+        assert sum(thread.name == "bge-onnx" for thread in set(threading.enumerate()) - others) <= 2
     for thread in threading.enumerate():
         if thread.name == "bge-onnx":
             thread.join(10)
