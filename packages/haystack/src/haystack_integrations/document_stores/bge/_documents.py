@@ -13,8 +13,6 @@ from haystack_integrations.document_stores.qdrant.filters import convert_filters
 from qdrant_client import QdrantClient, models
 
 from bge_onnx import checks
-from bge_onnx.errors import InputTypeError
-from haystack_integrations.common.bge._inputs import check_documents
 
 _DERIVED = {"embedding", "sparse_embedding", "score"}
 _PAGE = 1000
@@ -25,13 +23,13 @@ def payload_of(document: Document) -> dict[str, Any]:
     return {name: value for name, value in document.to_dict(flatten=False).items() if name not in _DERIVED}
 
 
-def ids_of(document_ids: object) -> list[str]:
-    """The ids of documents' points.
+def ids_of(document_ids: object) -> models.PointIdsList:
+    """The points of documents.
 
     Raises:
         InputTypeError: It is not a list of str.
     """
-    return [convert_id(name) for name in checks.names("document_ids", document_ids) or ()]
+    return models.PointIdsList(points=[convert_id(name) for name in checks.names("document_ids", document_ids) or ()])
 
 
 def document_of(point: models.ScoredPoint | models.Record) -> Document:
@@ -47,18 +45,6 @@ def stored(client: QdrantClient, collection: str, filters: dict[str, Any] | None
         yield from map(document_of, points)
         if offset is None:
             return
-
-
-def check(documents: object, policy: object, *, component: str) -> None:
-    """Refuse what is not documents, or not Haystack's policy, such as its name, which would be taken for FAIL.
-
-    Raises:
-        InputTypeError: It is not; the message names the position of a document.
-    """
-    check_documents(documents, component=component)
-    if not isinstance(policy, DuplicatePolicy):
-        msg = f"policy must be a DuplicatePolicy, such as DuplicatePolicy.SKIP, got {type(policy).__name__}"
-        raise InputTypeError(msg)
 
 
 def to_write(

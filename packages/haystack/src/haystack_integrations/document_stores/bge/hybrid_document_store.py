@@ -15,15 +15,8 @@ from bge_onnx import M3Embedder
 from bge_onnx.hybrid import QdrantHybrid, VectorNames
 from bge_onnx.settings import DEFAULT_M3, M3Fields, M3Settings, forward, settings_of, takes
 from haystack_integrations.common.bge._component import EMBEDDER_NAMES, ModelComponent
-from haystack_integrations.common.bge._inputs import document_texts
-from haystack_integrations.document_stores.bge._documents import (
-    check,
-    document_of,
-    ids_of,
-    payload_of,
-    stored,
-    to_write,
-)
+from haystack_integrations.common.bge._inputs import check_write, document_texts
+from haystack_integrations.document_stores.bge._documents import document_of, ids_of, payload_of, stored, to_write
 from haystack_integrations.document_stores.bge._settings import HybridStoreSettings
 
 # Those of `QdrantDocumentStore`, which can so open the same collection.
@@ -101,7 +94,7 @@ class BGEHybridDocumentStore(M3Fields, ModelComponent[QdrantHybrid]):
             DuplicateDocumentError: A document is there, and `policy` is FAIL.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        check(documents, policy, component=type(self).__name__)
+        check_write(documents, policy, component=type(self).__name__)
         new = to_write(self._hybrid.client, self.index, documents, policy)
         texts = document_texts(
             list(new.values()), meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator
@@ -115,7 +108,7 @@ class BGEHybridDocumentStore(M3Fields, ModelComponent[QdrantHybrid]):
         Raises:
             InputTypeError: `document_ids` is not a list of str.
         """
-        if ids := ids_of(document_ids):
+        if (ids := ids_of(document_ids)).points:
             self._hybrid.client.delete(self.index, ids, wait=True)
 
     async def count_documents_async(self) -> int:
