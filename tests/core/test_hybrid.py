@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from bge_onnx import M3Embedder
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -188,6 +192,66 @@ def test_points_that_cannot_be_are_refused_before_any_work(
         QdrantHybrid(M3Embedder(tiny_m3), client, "passages").add(["a", "b"], ids=ids, payloads=payloads)
     assert not client.collection_exists("passages")
     client.close()
+
+
+async def test_a_search_before_anything_is_added_says_so(tiny_m3: Path, place: tuple[QdrantClient, str]) -> None:
+    passages = QdrantHybrid(M3Embedder(tiny_m3), *place)
+    message = f"^Qdrant has no collection '{place[1]}' yet; add documents first$"
+    with pytest.raises(InputValueError, match=message):
+        passages.search(QUERY)
+    with pytest.raises(InputValueError, match=message):
+        await passages.asearch(QUERY)
+    asynchronous = AsyncQdrantClient(":memory:")
+    with pytest.raises(InputValueError, match=message):
+        await QdrantHybrid(passages.embedder, *place, async_client=asynchronous).asearch(QUERY)
+    await asynchronous.close()
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Answers every request as Qdrant's server does where there is no such collection, or where it failed."""
+
+    status: int
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        exists = self.path.endswith("/exists")
+        body = {"result": {"exists": False}} if exists else {"status": {"error": "Not found: Collection `a`"}}
+        content = json.dumps({"time": 0.0, "status": "ok", **body}).encode()
+        self.send_response(200 if exists else self.status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = _answer  # noqa: N815  # the names that the base class looks for
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(params=[404, 500])
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, str]]:
+    kind = type("Server", (_Server,), {"status": request.param})
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as served:
+        thread = Thread(target=served.serve_forever)
+        thread.start()
+        yield request.param, f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join()
+
+
+async def test_what_a_server_says_of_a_missing_collection_is_told_apart(tiny_m3: Path, server: tuple[int, str]) -> None:
+    status, url = server
+    client = QdrantClient(url, check_compatibility=False)
+    asynchronous = AsyncQdrantClient(url, check_compatibility=False)
+    passages = QdrantHybrid(M3Embedder(tiny_m3), client, "a", async_client=asynchronous)
+    kind: type[Exception] = InputValueError if status == 404 else UnexpectedResponse
+    with pytest.raises(kind, match="add documents first" if status == 404 else "500"):
+        passages.search(QUERY)
+    with pytest.raises(kind, match="add documents first" if status == 404 else "500"):
+        await passages.asearch(QUERY)
+    client.close()
+    await asynchronous.close()
 
 
 def test_clients_of_another_kind_are_refused(tiny_m3: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,44 @@ def test_what_cannot_work_is_refused(store: BGEHybridDocumentStore) -> None:
         BGEHybridRetriever(store).run(3)  # type: ignore[arg-type]
     with pytest.raises(InputTypeError, match="BGEHybridDocumentStore takes no argument 'batch_size'"):
         BGEHybridDocumentStore(batch_size=3)  # type: ignore[call-arg]
+    with pytest.raises(InputTypeError, match=r"^filters must be a dict, a .*Filter or None, got str$"):
+        BGEHybridRetriever(store, filters="foo")  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match=r"^filters must be a dict"):
+        BGEHybridRetriever(store).run(QUERY, "foo")  # type: ignore[arg-type]
+    with pytest.raises(InputValueError, match=r"^filter_policy must be one of 'replace', 'merge', got 'keep'$"):
+        BGEHybridRetriever(store, filter_policy="keep")
+    with pytest.raises(InputTypeError, match=r"^policy must be a DuplicatePolicy, such as .*SKIP, got str$"):
+        store.write_documents([Document(content="new")], policy="skip")  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match=r"^document_ids must be a list of str, got 'abc'"):
+        store.delete_documents("abc")  # type: ignore[arg-type]
+
+
+async def test_deleting_no_documents_does_nothing(store: BGEHybridDocumentStore) -> None:
+    store.delete_documents([])
+    await store.delete_documents_async([])
+    assert store.count_documents() == len(DOCUMENTS)
+
+
+@pytest.mark.parametrize("first", ["original", "copy"])
+def test_closing_a_store_leaves_its_deep_copy_open(store: BGEHybridDocumentStore, first: str) -> None:
+    shared = store._hybrid.client
+    closed, kept = (store, copy.deepcopy(store)) if first == "original" else (copy.deepcopy(store), store)
+    closed.close()
+    assert kept.count_documents() == len(DOCUMENTS)
+    assert kept._hybrid.client is shared
+    assert copy.deepcopy(kept).count_documents() == len(DOCUMENTS)  # let go of with the copy itself
+    kept.close()
+    if store.location is not None:
+        with pytest.raises(RuntimeError, match="closed"):
+            shared.get_collections()
+        assert kept.count_documents() == 0  # another, empty one
+
+
+def test_a_folder_is_free_once_every_copy_is_closed(tiny_m3: Path, tmp_path: Path) -> None:
+    store = BGEHybridDocumentStore(tiny_m3, path=str(tmp_path))
+    store.write_documents(DOCUMENTS)
+    twin = copy.deepcopy(store)
+    twin.close()
+    store.close()
+    assert twin.count_documents() == len(DOCUMENTS)
+    twin.close()

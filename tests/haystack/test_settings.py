@@ -11,6 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from haystack import Pipeline
 from haystack.utils import Secret
+from pydantic import SecretStr
 
 from bge_onnx import ModelSpec
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -147,3 +148,5 @@ def test_a_token_is_a_secret_of_haystacks(case: Case, monkeypatch: pytest.Monkey
     with pytest.raises(InputTypeError, match=r"^token must be a haystack.utils.Secret") as caught:
         case.kind("some-model", token="hf_sesame")
     assert "sesame" not in str(caught.value)
+    with pytest.raises(InputTypeError, match=r"^token must be a haystack.utils.Secret, .* or None, got SecretStr$"):
+        case.kind("some-model", token=SecretStr("hf_sesame"))

@@ -78,7 +78,7 @@ LEFT_OUT = {
         ["llamaindex:BGEHybridRetriever", "haystack:BGEHybridRetriever", "haystack:BGEHybridDocumentStore"],
         "fronts of QdrantHybrid, which is walked",
     ),
-    **dict.fromkeys(["check_weights", "check_fusion", "check_limit"], "checks values itself"),
+    **dict.fromkeys(["check_weights", "check_fusion", "check_filter", "check_limit"], "checks values itself"),
     "measure": "the Spark and Ray fronts' own",
     "opener": "the Spark and Ray fronts' own",
 }

@@ -104,6 +104,13 @@ def test_what_cannot_work_is_refused(tiny_m3: Path) -> None:
         BGEHybridRetriever(tiny_m3, client=client, collection_name="a", top_k=2)  # type: ignore[call-arg]
     with pytest.raises(InputTypeError, match="client must be a QdrantClient, got str"):
         BGEHybridRetriever(tiny_m3, client="localhost", collection_name="a")  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match=r"^filter must be a qdrant_client.models.Filter or None, got dict$"):
+        BGEHybridRetriever(tiny_m3, client=client, collection_name="a", filter={"a": 1})  # type: ignore[arg-type]
+    retriever = BGEHybridRetriever(tiny_m3, client=client, collection_name="a")
+    with pytest.raises(InputTypeError, match=r"^filter must be"):
+        retriever.filter = {"a": 1}
+    with pytest.raises(InputValueError, match="Qdrant has no collection 'a' yet; add documents first"):
+        retriever.invoke(QUERY)
     client.close()
 
 

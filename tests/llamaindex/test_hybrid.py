@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -100,4 +101,37 @@ def test_what_cannot_work_is_refused(tiny_m3: Path) -> None:
         BGEHybridRetriever(client, "a", model_name=tiny_m3, batch_size=2)  # type: ignore[call-arg]
     with pytest.raises(InputValueError, match="the id at position 0 must be"):
         BGEHybridRetriever(client, "a", model_name=tiny_m3).insert_nodes([TextNode(text="a", id_="first")])
+    with pytest.raises(InputValueError, match=r"^score_threshold must be a number, or None for all, got 'x'$"):
+        BGEHybridRetriever(client, "a", model_name=tiny_m3, score_threshold="x")  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match=r"^qdrant_filters must be a .*models.Filter or None, got dict$"):
+        BGEHybridRetriever(client, "a", model_name=tiny_m3, qdrant_filters={"a": 1})  # type: ignore[arg-type]
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        (None, r"^nodes must be a list of nodes, got NoneType$"),
+        ("a text", r"^nodes must be a list of nodes, got str$"),
+        (NODES[0], r"^nodes must be a list of nodes, got TextNode$"),
+        ([NODES[0], "a text"], r"^node 1 must be a BaseNode, got str"),
+    ],
+)
+async def test_what_is_not_nodes_is_refused(tiny_m3: Path, nodes: Any, message: str) -> None:
+    client = QdrantClient(":memory:")
+    retriever = BGEHybridRetriever(client, "a", model_name=tiny_m3)
+    with pytest.raises(InputTypeError, match=message):
+        retriever.insert_nodes(nodes)
+    with pytest.raises(InputTypeError, match=message):
+        await retriever.ainsert_nodes(nodes)
+    assert not client.collection_exists("a")
+    client.close()
+
+
+async def test_nodes_out_of_a_generator_are_stored(tiny_m3: Path) -> None:
+    client = QdrantClient(":memory:")
+    retriever = BGEHybridRetriever(client, "a", model_name=tiny_m3)
+    retriever.insert_nodes(node for node in NODES[:2])
+    await retriever.ainsert_nodes(node for node in NODES[2:])
+    assert client.count("a").count == len(NODES)
     client.close()

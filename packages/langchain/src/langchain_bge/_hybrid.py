@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from bge_onnx import M3Embedder, checks
-from bge_onnx.hybrid import CANDIDATES, QdrantHybrid, check_fusion
+from bge_onnx.hybrid import CANDIDATES, QdrantHybrid, check_filter, check_fusion
 from bge_onnx.late_interaction import COLBERT
 from bge_onnx.settings import DEFAULT_M3, M3Settings, ModelName, forward
 from langchain_bge._compressor import texts_of
@@ -82,7 +82,7 @@ class BGEHybridRetriever(M3Model, BaseRetriever):
     """Of the dense, lexical and ColBERT score; the model's authors recommend (0.4, 0.2, 0.4). Or "rrf", which joins the
     dense and the sparse ranking by reciprocal ranks."""
 
-    filter: Any = None
+    filter: Annotated[Any, checked(check_filter)] = None
     """A `qdrant_client.models.Filter` that documents must meet; None for all."""
 
     score_threshold: Annotated[float | None, checked(partial(checks.number, none="all"))] = None

@@ -13,6 +13,6 @@ except ImportError as error:
 
 from bge_onnx.hybrid._collection import PointId, QdrantHybrid
 from bge_onnx.hybrid._points import VectorNames
-from bge_onnx.hybrid._search import CANDIDATES, Weights, check_fusion
+from bge_onnx.hybrid._search import CANDIDATES, Weights, check_filter, check_fusion
 
-__all__ = ["CANDIDATES", "PointId", "QdrantHybrid", "VectorNames", "Weights", "check_fusion"]
+__all__ = ["CANDIDATES", "PointId", "QdrantHybrid", "VectorNames", "Weights", "check_filter", "check_fusion"]

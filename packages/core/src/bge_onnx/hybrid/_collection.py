@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from bge_onnx._shown import shown
 from bge_onnx._text.checks import check_text, check_texts
@@ -27,6 +28,10 @@ from bge_onnx.late_interaction import COLBERT
 from bge_onnx.m3 import M3Embedder
 
 PointId: TypeAlias = int | str
+
+# What the clients raise, among other things, where there is no such collection: in this process, and of a server.
+_MAYBE_ABSENT = (ValueError, UnexpectedResponse)
+_NOT_FOUND = 404
 
 
 class QdrantHybrid(CountsTokens):
@@ -110,13 +115,10 @@ class QdrantHybrid(CountsTokens):
 
     async def acreate(self) -> None:
         """`create` off the event loop."""
-        client = self._async_client
-        if client is None:
-            await asyncio.to_thread(self.create)
-        elif await client.collection_exists(self._collection):
-            self._check(await client.get_collection(self._collection))
+        if await self._ask("collection_exists"):
+            self._check(await self._ask("get_collection"))
         else:
-            await client.create_collection(self._collection, **self._config())
+            await self._ask("create_collection", **self._config())
 
     def add(self, texts: Iterable[str], *, ids: Sequence[PointId], payloads: Sequence[Mapping[str, Any]]) -> None:
         """Embed texts and store them; points whose id is there already are replaced. Makes the collection if need be.
@@ -149,9 +151,9 @@ class QdrantHybrid(CountsTokens):
         request = Request()
         async for answer in self._embedder.aencode_stream(checked, colbert=True):
             if full := request.put(point(*next(rows), answer, self._names)):
-                await self._upsert(full)
+                await self._ask("upsert", points=full, wait=True)
         if request.points:
-            await self._upsert(request.points)
+            await self._ask("upsert", points=request.points, wait=True)
 
     def search(
         self,
@@ -177,7 +179,7 @@ class QdrantHybrid(CountsTokens):
 
         Raises:
             InputTypeError: `query` is not a str, or `query_filter` not Qdrant's.
-            InputValueError: Another argument cannot work; the message names it.
+            InputValueError: Another argument cannot work; the message names it. Or there is no such collection yet.
             TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         asked = Search.of(
@@ -189,7 +191,13 @@ class QdrantHybrid(CountsTokens):
             threshold=threshold,
         )
         (answer,) = self._embedder._every([asked.query])
-        return self._client.query_points(self._collection, **asked.request(answer, self._names)).points
+        request = asked.request(answer, self._names)
+        try:
+            return self._client.query_points(self._collection, **request).points
+        except _MAYBE_ABSENT as error:
+            if not _tells_of_absence(error) or self._client.collection_exists(self._collection):
+                raise
+            raise self._absent() from error
 
     async def asearch(
         self,
@@ -211,18 +219,22 @@ class QdrantHybrid(CountsTokens):
             threshold=threshold,
         )
         (answer,) = await self._embedder._aevery([asked.query])
-        request = asked.request(answer, self._names)
-        if self._async_client is None:
-            found = await asyncio.to_thread(self._client.query_points, self._collection, **request)
-        else:
-            found = await self._async_client.query_points(self._collection, **request)
+        try:
+            found: models.QueryResponse = await self._ask("query_points", **asked.request(answer, self._names))
+        except _MAYBE_ABSENT as error:
+            if not _tells_of_absence(error) or await self._ask("collection_exists"):
+                raise
+            raise self._absent() from error
         return found.points
 
-    async def _upsert(self, points: list[models.PointStruct]) -> None:
+    async def _ask(self, method: str, **arguments: Any) -> Any:  # noqa: ANN401  # what the client's method answers
+        """Call a method of the client about the collection, off the event loop."""
         if self._async_client is None:
-            await asyncio.to_thread(self._client.upsert, self._collection, points, wait=True)
-        else:
-            await self._async_client.upsert(self._collection, points, wait=True)
+            return await asyncio.to_thread(getattr(self._client, method), self._collection, **arguments)
+        return await getattr(self._async_client, method)(self._collection, **arguments)
+
+    def _absent(self) -> InputValueError:
+        return InputValueError(f"Qdrant has no collection {shown(self._collection)} yet; add documents first")
 
     def _config(self) -> dict[str, Any]:
         return collection_config(self._names, dimension=self._embedder.dimension)
@@ -231,6 +243,10 @@ class QdrantHybrid(CountsTokens):
         check_collection(
             info.config.params, self._names, dimension=self._embedder.dimension, collection=self._collection
         )
+
+
+def _tells_of_absence(error: Exception) -> bool:
+    return not isinstance(error, UnexpectedResponse) or error.status_code == _NOT_FOUND
 
 
 def _check_kind(name: str, value: object, kind: type) -> None:

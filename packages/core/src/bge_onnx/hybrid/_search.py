@@ -40,6 +40,18 @@ def check_fusion(weights: object) -> tuple[float, float, float] | None:
     return check_weights(weights)
 
 
+def check_filter(name: str, value: object) -> models.Filter | None:
+    """A filter of Qdrant's, or None.
+
+    Raises:
+        InputTypeError: It is neither.
+    """
+    if value is not None and not isinstance(value, models.Filter):
+        msg = f"{name} must be a qdrant_client.models.Filter or None, got {type(value).__name__}"
+        raise InputTypeError(msg)
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """One checked search; see `QdrantHybrid.search`."""
@@ -68,16 +80,13 @@ class Search:
             InputTypeError: The query is not a str, or the filter not Qdrant's.
             InputValueError: Another argument cannot work; the message names it.
         """
-        if query_filter is not None and not isinstance(query_filter, models.Filter):
-            msg = f"query_filter must be a qdrant_client.models.Filter or None, got {type(query_filter).__name__}"
-            raise InputTypeError(msg)
         check_threshold(threshold)
         return cls(
             query=check_text(query, what="query"),
             limit=checks.whole("limit", limit, most=_MOST) or 1,
             candidates=checks.whole("candidates", candidates, most=_MOST) or 1,
             weights=check_fusion(weights),
-            query_filter=query_filter,
+            query_filter=check_filter("query_filter", query_filter),
             threshold=threshold,  # type: ignore[arg-type]  # just checked
         )
 

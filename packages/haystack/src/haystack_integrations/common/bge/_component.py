@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
+from haystack.utils import Secret
+
 from bge_onnx import checks
 from bge_onnx.errors import InputTypeError
 from bge_onnx.settings import check_settings, settings_of
@@ -23,14 +25,15 @@ EMBEDDER_NAMES: Mapping[str, str] = {"show_progress": "progress_bar", "normalize
 RANKER_NAMES: Mapping[str, str] = {"show_progress": "progress_bar", "normalize": "scale_score"}
 
 
-def refuse_plain_token(token: object) -> None:
-    """Refuse a token as a str, of which YAML would hold the secret itself.
+def refuse_other_secrets(token: object) -> None:
+    """Refuse a token that is not Haystack's own secret: YAML would hold a str itself, and can hold no other class.
 
     Raises:
-        InputTypeError: It is one.
+        InputTypeError: It is neither a Secret nor None.
     """
-    if isinstance(token, str | HubToken):
-        msg = "token must be a haystack.utils.Secret, such as Secret.from_env_var('HF_TOKEN'), got a str"
+    if token is not None and not isinstance(token, Secret):
+        got = "a str" if isinstance(token, str | HubToken) else type(token).__name__
+        msg = f"token must be a haystack.utils.Secret, such as Secret.from_env_var('HF_TOKEN'), or None, got {got}"
         raise InputTypeError(msg)
 
 
@@ -67,7 +70,7 @@ class ModelComponent(Generic[ModelT]):
             BGEError: There is no such parameter, or a value cannot work; the message names the parameter.
         """
         given = check_settings(kind, parameters, owner=type(self).__name__, renamed=self._renamed)
-        refuse_plain_token(given.get("token"))
+        refuse_other_secrets(given.get("token"))
         self.model = checks.model_name("model", model)
         for name, setting in settings_of(kind).items():
             here = self._renamed.get(name, name)

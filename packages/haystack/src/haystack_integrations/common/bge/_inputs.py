@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, NoReturn, TypedDict
 
 from haystack import Document
+from haystack.document_stores.types import DuplicatePolicy
 
 from bge_onnx import checks
 from bge_onnx.errors import InputTypeError
@@ -53,6 +54,18 @@ def check_documents(documents: object, *, component: str, hint: str = "") -> Non
     for position, document in enumerate(documents):
         if not isinstance(document, Document):
             _refuse(component, "a list of Documents", document, f" at position {position}{hint}")
+
+
+def check_write(documents: object, policy: object, *, component: str) -> None:
+    """Refuse what is not documents, or not Haystack's policy, such as its name, which would be taken for FAIL.
+
+    Raises:
+        InputTypeError: It is not; the message names the position of a document.
+    """
+    check_documents(documents, component=component)
+    if not isinstance(policy, DuplicatePolicy):
+        msg = f"policy must be a DuplicatePolicy, such as DuplicatePolicy.SKIP, got {type(policy).__name__}"
+        raise InputTypeError(msg)
 
 
 def _refuse(component: str, expected: str, got: object, hint: str) -> NoReturn:

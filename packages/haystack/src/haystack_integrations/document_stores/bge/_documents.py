@@ -12,6 +12,8 @@ from haystack_integrations.document_stores.qdrant.converters import convert_id
 from haystack_integrations.document_stores.qdrant.filters import convert_filters_to_qdrant
 from qdrant_client import QdrantClient, models
 
+from bge_onnx import checks
+
 _DERIVED = {"embedding", "sparse_embedding", "score"}
 _PAGE = 1000
 
@@ -19,6 +21,15 @@ _PAGE = 1000
 def payload_of(document: Document) -> dict[str, Any]:
     """What is kept of a document beside its vectors."""
     return {name: value for name, value in document.to_dict(flatten=False).items() if name not in _DERIVED}
+
+
+def ids_of(document_ids: object) -> models.PointIdsList:
+    """The points of documents.
+
+    Raises:
+        InputTypeError: It is not a list of str.
+    """
+    return models.PointIdsList(points=[convert_id(name) for name in checks.names("document_ids", document_ids) or ()])
 
 
 def document_of(point: models.ScoredPoint | models.Record) -> Document:

@@ -9,15 +9,14 @@ from typing import Any, Unpack
 from haystack import Document, default_from_dict, default_to_dict
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.utils import Secret
-from haystack_integrations.document_stores.qdrant.converters import convert_id
 from qdrant_client import QdrantClient
 
 from bge_onnx import M3Embedder
 from bge_onnx.hybrid import QdrantHybrid, VectorNames
 from bge_onnx.settings import DEFAULT_M3, M3Fields, M3Settings, forward, settings_of, takes
 from haystack_integrations.common.bge._component import EMBEDDER_NAMES, ModelComponent
-from haystack_integrations.common.bge._inputs import check_documents, document_texts
-from haystack_integrations.document_stores.bge._documents import document_of, payload_of, stored, to_write
+from haystack_integrations.common.bge._inputs import check_write, document_texts
+from haystack_integrations.document_stores.bge._documents import document_of, ids_of, payload_of, stored, to_write
 from haystack_integrations.document_stores.bge._settings import HybridStoreSettings
 
 # Those of `QdrantDocumentStore`, which can so open the same collection.
@@ -69,10 +68,11 @@ class BGEHybridDocumentStore(M3Fields, ModelComponent[QdrantHybrid]):
         return store
 
     def close(self) -> None:
-        """Let go of the model and of Qdrant; the next use opens them again."""
-        if (opened := self._opened.peek()) is not None:
-            opened.client.close()
-        self._opened.let_go()
+        """Let go of the model and of Qdrant, which a deep copy keeps open; the next use opens them again.
+
+        With `path`, not before such copies are closed, too; with `location=":memory:"`, empty: the documents are gone.
+        """
+        self._opened.let_go(lambda opened: opened.client.close())
 
     def count_documents(self) -> int:
         """How many documents there are."""
@@ -90,11 +90,11 @@ class BGEHybridDocumentStore(M3Fields, ModelComponent[QdrantHybrid]):
             policy: What becomes of a document whose id is there. NONE is FAIL here, as in `QdrantDocumentStore`.
 
         Raises:
-            InputTypeError: `documents` is not a list of Documents; the message names the position.
+            InputTypeError: `documents` is not a list of Documents, or `policy` not a DuplicatePolicy.
             DuplicateDocumentError: A document is there, and `policy` is FAIL.
             TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        check_documents(documents, component=type(self).__name__)
+        check_write(documents, policy, component=type(self).__name__)
         new = to_write(self._hybrid.client, self.index, documents, policy)
         texts = document_texts(
             list(new.values()), meta_fields=self.meta_fields_to_embed, separator=self.embedding_separator
@@ -103,8 +103,13 @@ class BGEHybridDocumentStore(M3Fields, ModelComponent[QdrantHybrid]):
         return len(new)
 
     def delete_documents(self, document_ids: list[str]) -> None:
-        """Delete documents; ids that are not there are left out."""
-        self._hybrid.client.delete(self.index, [convert_id(name) for name in document_ids], wait=True)
+        """Delete documents; ids that are not there are left out.
+
+        Raises:
+            InputTypeError: `document_ids` is not a list of str.
+        """
+        if (ids := ids_of(document_ids)).points:
+            self._hybrid.client.delete(self.index, ids, wait=True)
 
     async def count_documents_async(self) -> int:
         """`count_documents` off the event loop."""

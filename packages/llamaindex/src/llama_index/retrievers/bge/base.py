@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack, cast
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -13,7 +13,8 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from bge_onnx import M3Embedder, checks
-from bge_onnx.hybrid import CANDIDATES, QdrantHybrid, Weights, check_fusion
+from bge_onnx.errors import InputTypeError
+from bge_onnx.hybrid import CANDIDATES, QdrantHybrid, Weights, check_filter, check_fusion
 from bge_onnx.late_interaction import COLBERT
 from bge_onnx.settings import DEFAULT_M3, M3Settings, complete, takes
 
@@ -74,8 +75,8 @@ class BGEHybridRetriever(BaseRetriever):
         self.similarity_top_k = cast("int", checks.whole("similarity_top_k", similarity_top_k))
         self.candidates = cast("int", checks.whole("candidates", candidates))
         self.weights = weights
-        self.qdrant_filters = qdrant_filters
-        self.score_threshold = score_threshold
+        self.qdrant_filters = check_filter("qdrant_filters", qdrant_filters)
+        self.score_threshold = checks.number("score_threshold", score_threshold, none="all")
         embedder = M3Embedder(checks.model_name("model_name", model_name), **settings)
         self._index = QdrantHybrid(embedder, client, collection_name, async_client=aclient)
         super().__init__(callback_manager=callback_manager)
@@ -84,18 +85,19 @@ class BGEHybridRetriever(BaseRetriever):
         """Tokens of a text without special tokens."""
         return self._index.count_tokens([text], special_tokens=False)[0]
 
-    def insert_nodes(self, nodes: Sequence[BaseNode]) -> None:
+    def insert_nodes(self, nodes: Iterable[BaseNode]) -> None:
         """Embed nodes and store them; one whose id is there already is replaced.
 
         Raises:
+            bge_onnx.errors.InputTypeError: `nodes` does not hold nodes; the message names the position.
             bge_onnx.errors.InputValueError: A node's id is not a UUID, or the collection has other vectors.
             bge_onnx.errors.TextTooLongError: A text exceeds the limit and `truncate` is "error".
         """
-        self._index.add(_texts(nodes), ids=_ids(nodes), payloads=_payloads(nodes))
+        self._index.add(**_stored(nodes))
 
-    async def ainsert_nodes(self, nodes: Sequence[BaseNode]) -> None:
+    async def ainsert_nodes(self, nodes: Iterable[BaseNode]) -> None:
         """`insert_nodes` off the event loop."""
-        await self._index.aadd(_texts(nodes), ids=_ids(nodes), payloads=_payloads(nodes))
+        await self._index.aadd(**_stored(nodes))
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return _nodes(self._index.search(query_bundle.query_str, **self._search()))
@@ -113,17 +115,27 @@ class BGEHybridRetriever(BaseRetriever):
         }
 
 
-def _texts(nodes: Iterable[BaseNode]) -> list[str]:
-    return [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
+def _stored(nodes: object) -> dict[str, Any]:
+    """Texts, and ids and payloads in the form of LlamaIndex's own Qdrant store."""
+    checked = _checked(nodes)
+    return {
+        "texts": [node.get_content(metadata_mode=MetadataMode.EMBED) for node in checked],
+        "ids": [node.node_id for node in checked],
+        "payloads": [node_to_metadata_dict(node, remove_text=False, flat_metadata=False) for node in checked],
+    }
 
 
-def _ids(nodes: Iterable[BaseNode]) -> list[str]:
-    return [node.node_id for node in nodes]
-
-
-def _payloads(nodes: Iterable[BaseNode]) -> list[dict[str, Any]]:
-    """Nodes in the form of LlamaIndex's own Qdrant store."""
-    return [node_to_metadata_dict(node, remove_text=False, flat_metadata=False) for node in nodes]
+def _checked(nodes: object) -> list[BaseNode]:
+    # A single node is iterable, too: over its fields.
+    if not isinstance(nodes, Iterable) or isinstance(nodes, str | bytes | Mapping | BaseNode):
+        msg = f"nodes must be a list of nodes, got {type(nodes).__name__}"
+        raise InputTypeError(msg)
+    given = list(nodes)
+    for position, node in enumerate(given):
+        if not isinstance(node, BaseNode):
+            msg = f"node {position} must be a BaseNode, got {type(node).__name__}; make it TextNode(text=...)"
+            raise InputTypeError(msg)
+    return given
 
 
 def _nodes(points: Iterable[models.ScoredPoint]) -> list[NodeWithScore]:

@@ -15,7 +15,7 @@ from bge_onnx import TokenSplitter, checks
 from bge_onnx.errors import InputValueError
 from bge_onnx.settings import DEFAULT_EMBEDDER, EngineSettings, check_settings
 from bge_onnx.types import Precision
-from haystack_integrations.common.bge._component import EMBEDDER_NAMES, refuse_plain_token
+from haystack_integrations.common.bge._component import EMBEDDER_NAMES, refuse_other_secrets
 from haystack_integrations.common.bge._inputs import check_documents, document_texts
 from haystack_integrations.common.bge._on_demand import OnDemand
 
@@ -74,7 +74,7 @@ class BGEDocumentSplitter:
         self.meta_fields_to_embed = checks.names("meta_fields_to_embed", self.meta_fields_to_embed, none="none")
         self.embedding_separator = checks.text("embedding_separator", self.embedding_separator) or ""
         names = ("precision", "cache_dir", "sources", "token", "local_files_only", "progress_bar")
-        refuse_plain_token(self.token)
+        refuse_other_secrets(self.token)
         given = {name: getattr(self, name) for name in names}
         checked = check_settings(EngineSettings, given, owner=type(self).__name__, renamed=EMBEDDER_NAMES)
         for name, value in checked.items():

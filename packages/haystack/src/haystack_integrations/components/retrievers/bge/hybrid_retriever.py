@@ -9,6 +9,7 @@ from typing import Any
 from haystack import Document, component
 from haystack.document_stores.types import FilterPolicy, apply_filter_policy
 from haystack_integrations.document_stores.qdrant.filters import convert_filters_to_qdrant
+from qdrant_client.models import Filter
 
 from bge_onnx import checks
 from bge_onnx.errors import InputTypeError
@@ -16,6 +17,8 @@ from bge_onnx.hybrid import CANDIDATES, check_fusion
 from bge_onnx.late_interaction import COLBERT
 from haystack_integrations.common.bge._inputs import check_text
 from haystack_integrations.document_stores.bge import BGEHybridDocumentStore
+
+_POLICIES = [policy.value for policy in FilterPolicy]
 
 
 @component
@@ -61,7 +64,8 @@ class BGEHybridRetriever:
         checks.number("score_threshold", self.score_threshold, none="all")
         weights = check_fusion(self.weights)
         self.weights = "rrf" if weights is None else list(weights)
-        self.filter_policy = FilterPolicy.from_str(str(self.filter_policy)).value
+        _check_filters(self.filters)
+        self.filter_policy = str(checks.choice("filter_policy", str(self.filter_policy).lower(), allowed=_POLICIES))
 
     def warm_up(self) -> None:
         """Open the model and Qdrant; does nothing if they are open."""
@@ -90,12 +94,13 @@ class BGEHybridRetriever:
             `documents`: by falling `score`.
 
         Raises:
-            InputTypeError: `query` is not a str.
+            InputTypeError: `query` is not a str, or `filters` neither a dict nor a filter of Qdrant's.
             InputValueError: `top_k` is less than 1.
             TextTooLongError: The query exceeds the limit and `truncate` is "error".
         """
         check_text(query, component=type(self).__name__, hint=" for the query")
         checks.whole("top_k", top_k, none="the constructor's")
+        _check_filters(filters)
         return {"documents": self.document_store._search(query, **self._settings(filters, top_k))}
 
     @component.output_types(documents=list[Document])
@@ -105,6 +110,7 @@ class BGEHybridRetriever:
         """`run` off the event loop."""
         check_text(query, component=type(self).__name__, hint=" for the query")
         checks.whole("top_k", top_k, none="the constructor's")
+        _check_filters(filters)
         return {"documents": await self.document_store._asearch(query, **self._settings(filters, top_k))}
 
     def _settings(self, filters: dict[str, Any] | None, top_k: int | None) -> Mapping[str, Any]:
@@ -116,6 +122,12 @@ class BGEHybridRetriever:
             "query_filter": convert_filters_to_qdrant(apply_filter_policy(policy, self.filters, filters)),
             "threshold": self.score_threshold,
         }
+
+
+def _check_filters(filters: object) -> None:
+    if filters is not None and not isinstance(filters, dict | Filter):
+        msg = f"filters must be a dict, a qdrant_client.models.Filter or None, got {type(filters).__name__}"
+        raise InputTypeError(msg)
 
 
 def _check_store(store: object) -> None:
