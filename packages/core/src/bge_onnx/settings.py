@@ -142,8 +142,8 @@ class EngineSettings(TypedDict, total=False):
         str | os.PathLike[str] | None,
         Setting(
             None,
-            "Where prepared graphs are kept, and weights that are not from the hub; None for `BGE_CACHE` or the platform's "
-            "cache directory. Weights from the hub lie in its own cache (`HF_HOME`).",
+            "Where prepared graphs are kept, and weights that are not from the hub; None for `BGE_CACHE` or the "
+            "platform's cache directory. Weights from the hub lie in its own cache (`HF_HOME`).",
             checks.folder,
         ),
     ]

@@ -17,8 +17,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 cache_dir = click.option(
     "--cache-dir",
     metavar="FOLDER",
-    help="Where prepared graphs are kept, and weights that are not from the hub; else BGE_CACHE or the platform's cache "
-    "folder.",
+    help="Where prepared graphs are kept, and weights that are not from the hub; else BGE_CACHE or the platform's "
+    "cache folder.",
 )
 sources = click.option(
     "--sources",
