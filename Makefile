@@ -44,6 +44,7 @@ test-stores: $(STORES)/wheels ## vector stores in every framework, in an environ
 
 test-openvino: $(OPENVINO)/wheels ## bfloat16 in OpenVINO, in an environment of its own; skips where the processor has none
 	env -u PYTHONPATH $(OPENVINO)/bin/pytest tests/core/test_bfloat16.py $(ARGS)
+
 test-notebooks: $(VENV)/notebooks ## run the notebooks of the examples, with the real bge-small-en-v1.5
 	env -u PYTHONPATH $(BIN)/pytest tests/notebooks $(ARGS)
 

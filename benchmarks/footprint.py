@@ -1,6 +1,7 @@
 """What a model of each size takes: bytes on disk, resident memory. Linux only.
 
     python benchmarks/footprint.py                     # ten minutes, 7 GB of disk; writes results/footprint/
+    python benchmarks/footprint.py --precisions int8   # the same for one precision; rows of the other stay
     python benchmarks/footprint.py --models bge-m3     # only prints
 
 Random weights cost the same bytes and the same arithmetic as real ones. Each shape is a checkpoint that is written,
@@ -34,8 +35,7 @@ _SHAPES = {
     "bge-m3": SHAPES["m3"],
 }
 _PRECISIONS = ("fp32", "int8")
-# Bytes of a component of the vocabulary: int8 keeps it in 8 bits, with a scale for every 32 components.
-_VOCABULARY = {"fp32": 4.0, "int8": 1.125}
+_COMPONENT = 4  # bytes: the vocabulary stays in fp32, in int8 too
 _WORDS = 150  # tokens of a text, about the mean of the mixed corpus of run.py
 _TEXTS = 64
 
@@ -61,23 +61,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, help="where to write; the system's folder for temporary files if left out")
     parser.add_argument("--models", nargs="+", choices=_SHAPES, default=list(_SHAPES))
+    parser.add_argument("--precisions", nargs="+", choices=_PRECISIONS, default=list(_PRECISIONS))
     arguments = parser.parse_args()
-    rows = [row for name in arguments.models for row in _measure(name, arguments.work)]
+    rows = [row for name in arguments.models for row in _measure(name, arguments.work, arguments.precisions)]
     if len(arguments.models) == len(_SHAPES):
-        _store({"machine": describe(), "rows": rows})
+        _store({"machine": describe(), "rows": _ordered([*_others(arguments.precisions), *rows])})
 
 
-def _measure(name: str, work: Path | None) -> Iterator[dict[str, Any]]:
+def _others(measured: list[str]) -> list[dict[str, Any]]:
+    """Stored rows of the precisions that were not measured this time."""
+    path = _RESULTS / "footprint" / "results.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    return [row for row in stored if row["precision"] not in measured]
+
+
+def _ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    shapes = list(_SHAPES)
+    return sorted(rows, key=lambda row: (shapes.index(row["model"]), _PRECISIONS.index(row["precision"])))
+
+
+def _measure(name: str, work: Path | None, precisions: list[str]) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         folder = Path(scratch, "model")
         folder.mkdir()
         weights = write(folder, _SHAPES[name], "F32")
-        for precision in _PRECISIONS:
+        for precision in precisions:
             cache = Path(scratch, "cache")
             _run(folder, precision, cache, texts=1)
             prepared = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
             found = _run(folder, precision, cache, texts=_TEXTS)
-            vocabulary = int(_SHAPES[name].vocabulary * _SHAPES[name].hidden * _VOCABULARY[precision])
+            vocabulary = _SHAPES[name].vocabulary * _SHAPES[name].hidden * _COMPONENT
             sizes = {"weights": weights, "prepared": prepared, "vocabulary": vocabulary}
             row = {"model": name, "precision": precision, **sizes, **found}
             print(json.dumps(row), flush=True)
@@ -95,7 +108,8 @@ def _store(results: dict[str, Any]) -> None:
     folder = _RESULTS / "footprint"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    tokens, machine = results["rows"][0]["tokens"], results["machine"]
+    tokens = " or ".join(str(count) for count in sorted({row["tokens"] for row in results["rows"]}))
+    machine = results["machine"]
     lines = [
         "# Size and memory by model",
         "",

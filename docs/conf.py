@@ -43,7 +43,7 @@ default_role = "code"
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
-# Notebooks are shown with the outputs that they hold; a test executes them.
+# Notebooks are shown with the outputs that they hold; `make test-notebooks` executes and compares them.
 nb_execution_mode = "off"
 nb_merge_streams = True
 # Widgets would be fetched from elsewhere.

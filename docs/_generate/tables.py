@@ -158,7 +158,8 @@ def footprint(root: Path) -> str:
     results = json.loads(path.read_text(encoding="utf-8"))
     keys = ("weights", "prepared", "loaded", "peak", "vocabulary")
     rows = [[row["model"], row["precision"], *(_bytes(row[key]) for key in keys)] for row in results["rows"]]
-    tokens, machine = results["rows"][0]["tokens"], results["machine"]
+    tokens = " or ".join(str(count) for count in sorted({row["tokens"] for row in results["rows"]}))
+    machine = results["machine"]
     return (
         _table(("shape of", "precision", "weights", "prepared", "open", "peak", "vocabulary"), rows)
         + f"\n\n`python benchmarks/footprint.py`: random weights of each shape, texts of {tokens} tokens, "
@@ -169,7 +170,7 @@ def footprint(root: Path) -> str:
 def settings(root: Path) -> str:  # noqa: ARG001  every table is made of the same
     """Every keyword with its default, by who takes it."""
     shared = settings_of(EngineSettings)
-    parts = [("Every class", shared)]
+    parts = [("Every class that opens a model", shared)]
     for title, kind in (
         ("Embedders", EmbedderSettings),
         ("Rerankers", RerankerSettings),

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.core.fake_hub import fake_hub
+from tests.core.weights_kit import WHOLE
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "examples" / "docker" / "Dockerfile"
 _ANSWER = "0.658  Koalas sleep up to 20 hours a day.\n"
@@ -67,13 +70,16 @@ def test_the_steps_of_the_image_answer_from_a_cache_that_nobody_may_write(
 ) -> None:
     """What the Dockerfile does, without docker: its command, its variables, no network, another user where possible."""
     steps = DOCKERFILE.read_text(encoding="utf-8").replace("\\\n", " ")
-    variables = dict(re.findall(r"(BGE_\w+|HF_HUB_OFFLINE)=(\S+)", steps))
-    assert variables == {"BGE_CACHE": "/opt/bge", "BGE_SOURCES": "cache", "HF_HUB_OFFLINE": "1"}
+    variables = dict(re.findall(r"(BGE_\w+|HF_\w+)=(\S+)", steps))
+    places = {"BGE_CACHE": "/opt/bge/cache", "HF_HOME": "/opt/bge/hub"}
+    assert variables == {**places, "BGE_SOURCES": "cache", "HF_HUB_OFFLINE": "1"}
     (pull,) = re.findall(r"^RUN (bge-onnx pull .+)$", steps, re.MULTILINE)
     cache = public / "bge"
     for name in ("BGE_SOURCES", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("BGE_CACHE", str(cache))
+    moved = {name: place.replace("/opt/bge", str(cache)) for name, place in places.items()}
+    for name, place in moved.items():
+        monkeypatch.setenv(name, place)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     subprocess.run(["bash", "-euc", pull.replace("/opt/bge", str(cache))], check=True, capture_output=True)
     before = _state(cache)
@@ -82,7 +88,7 @@ def test_the_steps_of_the_image_answer_from_a_cache_that_nobody_may_write(
     app = shutil.copy(ROOT / "examples" / "docker" / "app.py", public)
     run = subprocess.run(
         [*_shut_in(), sys.executable, app],
-        env={**variables, "BGE_CACHE": str(cache), "PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        env={**variables, **moved, "PATH": os.environ["PATH"], "HOME": "/nonexistent"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -94,6 +100,29 @@ def test_the_steps_of_the_image_answer_from_a_cache_that_nobody_may_write(
     assert (run.stdout, run.returncode) == (_ANSWER, 0), run.stderr
     assert "published one is used" not in run.stderr  # the prepared graph was there
     assert _state(cache) == before
+
+
+def test_weights_from_the_hub_open_with_the_variables_of_the_image(tmp_path: Path) -> None:
+    """What a loopback hub gives the one who builds, with another home folder than the one who runs."""
+    image = {"BGE_CACHE": str(tmp_path / "opt" / "cache"), "HF_HOME": str(tmp_path / "opt" / "hub")}
+    own = ("BGE_", "HF_", "HUGGING", "TRANSFORMERS_", "XDG_")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    plain = {name: value for name, value in plain.items() if not name.lower().endswith("_proxy")}
+    program = "from bge_onnx import Embedder; print(Embedder('me/tiny', pooling='cls').embed_query('a').shape)"
+    building = [sys.executable, "-m", "bge_onnx", "pull", "me/tiny", "--prepare"]
+    with fake_hub() as hub:
+        hub.publish("me/tiny", WHOLE)
+        home = {"HOME": str(tmp_path / "root"), "HF_ENDPOINT": hub.url}
+        subprocess.run(building, env={**plain, **image, **home}, check=True, capture_output=True, timeout=120)
+        asked = len(hub.seen)
+        home["HOME"] = str(tmp_path / "app")
+        running = {**plain, **image, **home, "BGE_SOURCES": "cache", "HF_HUB_OFFLINE": "1"}
+        run = subprocess.run([sys.executable, "-c", program], env=running, capture_output=True, text=True, timeout=120)
+        assert (run.stdout, run.returncode) == ("(32,)\n", 0), run.stderr
+        assert 0 < asked == len(hub.seen)
+        del running["HF_HOME"]
+        run = subprocess.run([sys.executable, "-c", program], env=running, capture_output=True, text=True, timeout=120)
+    assert "WeightsError" in run.stderr  # without it the weights are the builder's own
 
 
 @pytest.mark.weights
@@ -126,7 +155,7 @@ def _shut_in() -> list[str]:
 def _without_rights() -> dict[str, Any]:
     """Another user, if tests run as root and that user may read the interpreter; root's rights mind no permission."""
     other: dict[str, Any] = {"user": "nobody", "extra_groups": []}
-    if os.geteuid():
+    if getattr(os, "geteuid", lambda: 1)():
         return {}
     command = [sys.executable, "-c", "import bge_onnx"]
     try:

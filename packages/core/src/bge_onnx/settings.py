@@ -140,7 +140,12 @@ class EngineSettings(TypedDict, total=False):
     ]
     cache_dir: Annotated[
         str | os.PathLike[str] | None,
-        Setting(None, "Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.", checks.folder),
+        Setting(
+            None,
+            "Where prepared graphs are kept, and weights that are not from the hub; None for `BGE_CACHE` or the "
+            "platform's cache directory. Weights from the hub lie in its own cache (`HF_HOME`).",
+            checks.folder,
+        ),
     ]
     sources: Annotated[
         Sequence[SourceLike] | None,

@@ -42,7 +42,8 @@ class TokenSplitter(CountsTokens):
             `max_tokens`. Where no sentence or word begins there, parts do not overlap.
         precision: Which published files to fetch the tokenizer with; that of the embedder saves a download.
         revision: Branch, tag or commit of a hub repository; None for the catalogue's pinned one, or main.
-        cache_dir: Where weights are kept; None for `BGE_CACHE` or the platform's cache directory.
+        cache_dir: Where weights that are not from the hub are kept; None for `BGE_CACHE` or the platform's cache
+            directory.
         sources: Where weights come from, in order: "cache", "hub", "maven" or folders.
         token: The hub's, a str or a framework's secret; None for HF_TOKEN.
         local_files_only: True to open what is on this machine and ask nobody on the network.

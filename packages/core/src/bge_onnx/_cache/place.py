@@ -14,7 +14,7 @@ __all__ = ["cache_place", "default_cache_dir", "expanded", "is_folder", "notes_p
 
 
 def default_cache_dir() -> Path:
-    """Where downloaded weights are kept: `BGE_CACHE`, else the platform's cache folder for this user.
+    """Where prepared graphs and weights not from the hub are kept: `BGE_CACHE`, else this user's cache folder.
 
     Raises:
         WeightsError: If there is no such place: no home folder is known, or `BGE_CACHE` is not a usable path.

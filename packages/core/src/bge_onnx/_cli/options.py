@@ -15,7 +15,10 @@ from bge_onnx.settings import EngineSettings, Truncate
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 cache_dir = click.option(
-    "--cache-dir", metavar="FOLDER", help="Where weights are kept; else BGE_CACHE or the platform's cache folder."
+    "--cache-dir",
+    metavar="FOLDER",
+    help="Where prepared graphs are kept, and weights that are not from the hub; else BGE_CACHE or the platform's "
+    "cache folder.",
 )
 sources = click.option(
     "--sources",

@@ -49,11 +49,11 @@ def command(
       bge-onnx pull BAAI/bge-small-en-v1.5 BAAI/bge-reranker-base --to models
       Embedder("models/bge-small-en-v1.5")
 
-    In a Dockerfile, fill the cache while the image is built, on a machine with the CPU it will run on for --prepare to
-    be of use:
+    In a Dockerfile, fill the caches while the image is built, on a machine with the CPU it will run on for --prepare to
+    be of use. Weights from the hub go to HF_HOME, prepared graphs and everything else to BGE_CACHE:
 
     \b
-      ENV BGE_CACHE=/opt/bge
+      ENV BGE_CACHE=/opt/bge/cache HF_HOME=/opt/bge/hub
       RUN bge-onnx pull BAAI/bge-small-en-v1.5 --prepare
       ENV BGE_SOURCES=cache
     """
