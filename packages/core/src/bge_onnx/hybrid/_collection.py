@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -285,4 +286,4 @@ def _is_id(name: object) -> bool:
         except ValueError:
             return False
         return True
-    return isinstance(name, int) and not isinstance(name, bool) and 0 <= name < 1 << 64
+    return isinstance(name, Integral) and not isinstance(name, bool) and 0 <= int(name) < 1 << 64

@@ -82,7 +82,7 @@ def point(name: int | str, payload: Mapping[str, Any], answer: M3Vectors, names:
     vectors: dict[str, Any] = {names.dense: answer.dense.tolist(), names.colbert: answer.colbert.tolist()}
     if len(answer.lexical):
         vectors[names.sparse] = sparse_vector(answer.lexical)
-    return models.PointStruct(id=name, vector=vectors, payload=dict(payload))
+    return models.PointStruct(id=name if isinstance(name, str) else int(name), vector=vectors, payload=dict(payload))
 
 
 def sparse_vector(weights: LexicalWeights) -> models.SparseVector:
