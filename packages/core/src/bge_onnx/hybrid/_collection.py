@@ -286,4 +286,6 @@ def _is_id(name: object) -> bool:
         except ValueError:
             return False
         return True
-    return isinstance(name, Integral) and not isinstance(name, bool) and 0 <= int(name) < 1 << 64
+    if isinstance(name, bool) or not isinstance(name, Integral):
+        return False
+    return 0 <= int(name) < 1 << 64
