@@ -33,12 +33,17 @@ __all__ = [
 ]
 
 
+# Characters of a message. Ours are shorter; what a file holds may not be.
+_LONGEST = 1_900
+
+
 class BGEError(Exception):
     """Root of every error that this package raises on purpose."""
 
     def __str__(self) -> str:
-        """The message: one line, whatever a path or a name out of a file holds."""
+        """The message: one line of bounded length, whatever a path or a name out of a file holds."""
         text = super().__str__()
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
         return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 

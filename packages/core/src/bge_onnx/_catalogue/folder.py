@@ -10,6 +10,7 @@ from typing import Any
 
 from bge_onnx._catalogue.json_file import flag, read_list, read_object, strings, text, whole
 from bge_onnx._catalogue.spec import Head, Pooling, Task
+from bge_onnx._shown import shown
 from bge_onnx.errors import UnsuitableModelError
 
 __all__ = ["Statement", "adapter_base", "read_statement"]
@@ -92,7 +93,7 @@ def adapter_base(folder: Path) -> tuple[str, str | None] | None:
     kind = text(config, "peft_type", path=path) or "LORA"
     if kind != "LORA":
         raise UnsuitableModelError(
-            f"{path}: peft_type {kind} is not supported; merge the adapter into its base and save"
+            f"{path}: peft_type {shown(kind)} is not supported; merge the adapter into its base and save"
         )
     base = text(config, "base_model_name_or_path", path=path)
     if not base:
@@ -116,7 +117,9 @@ def _refuse_decoder(folder: Path, config: Mapping[str, Any]) -> None:
     causal = [name for name in strings(config.get("architectures")) if name.endswith(("ForCausalLM", "LMHeadModel"))]
     if causal or flag(config, "is_decoder"):
         kind = causal[0] if causal else config.get("model_type", "decoder")
-        raise UnsuitableModelError(f"{folder} holds a decoder ({kind}); only encoder-only BGE models are supported")
+        raise UnsuitableModelError(
+            f"{folder} holds a decoder ({str(kind)[:80]}); only encoder-only BGE models are supported"
+        )
 
 
 def _modules(folder: Path) -> list[tuple[str, str]]:

@@ -62,7 +62,9 @@ class AdapterConfig:
         """
         kind = config.get("peft_type")
         if kind != "LORA":
-            raise UnsuitableModelError(f"{path}: peft_type {kind!r} is not supported, only 'LORA'; merge it with peft")
+            raise UnsuitableModelError(
+                f"{path}: peft_type {shown(kind)} is not supported, only 'LORA'; merge it with peft"
+            )
         for key in _OTHER_KINDS:
             if config.get(key):
                 raise UnsuitableModelError(f"{path}: {key} is not supported; merge the adapter with peft")
@@ -101,14 +103,14 @@ def _number(value: object, key: str, path: Path, *, least: float = 1) -> float:
 def _pattern(config: Mapping[str, Any], key: str, path: Path, *, least: float) -> dict[str, float]:
     patterns = config.get(key) or {}
     if not isinstance(patterns, dict):
-        raise UnsuitableModelError(f"{path}: {key} must be an object, got {patterns!r}")
+        raise UnsuitableModelError(f"{path}: {key} must be an object, got {shown(patterns)}")
     for pattern in patterns:
         if not _is_harmless(pattern):
             raise UnsuitableModelError(f"{path}: {key} has the pattern {pattern[:80]!r}, which is not supported")
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UnsuitableModelError(f"{path}: {key} has the pattern {pattern!r}: {error}") from error
+            raise UnsuitableModelError(f"{path}: {key} has the pattern {shown(pattern)}: {error}") from error
     return {pattern: _number(value, key, path, least=least) for pattern, value in patterns.items()}
 
 

@@ -13,6 +13,7 @@ from bge_onnx._catalogue.json_file import read_object
 from bge_onnx._checkpoint.adapter import AdapterConfig
 from bge_onnx._checkpoint.architecture import Architecture
 from bge_onnx._checkpoint.places import is_file, is_plain_name
+from bge_onnx._shown import shown
 from bge_onnx.errors import UnsuitableModelError, WeightsError
 
 __all__ = [
@@ -127,7 +128,7 @@ def base_folder(folder: Path, find_base: BaseFinder | None = None) -> Path:
     config = read_object(path, required=True)
     named = config.get("base_model_name_or_path")
     if not isinstance(named, str) or not named.strip() or "\0" in named:
-        raise UnsuitableModelError(f"{path}: base_model_name_or_path must name the base, got {named!r}")
+        raise UnsuitableModelError(f"{path}: base_model_name_or_path must name the base, got {shown(named)}")
     base = _place(folder, named)
     if base is None:
         revision = config.get("revision")
@@ -140,7 +141,9 @@ def base_folder(folder: Path, find_base: BaseFinder | None = None) -> Path:
     if base.resolve() == folder.resolve():
         raise UnsuitableModelError(f"{path}: base_model_name_or_path names the adapter itself as its base")
     if is_file(base / ADAPTER):
-        raise UnsuitableModelError(f"{path}: its base {named!r} is an adapter itself; merge that one with peft first")
+        raise UnsuitableModelError(
+            f"{path}: its base {shown(named)} is an adapter itself; merge that one with peft first"
+        )
     return base
 
 
@@ -180,9 +183,9 @@ def _index(path: Path) -> dict[str, Path]:
         raise UnsuitableModelError(f"{path} has no weight_map; replace it by the model's own")
     for shard in _distinct(mapping.values()):
         if not is_plain_name(shard) or not shard.endswith((".safetensors", ".bin")):
-            raise UnsuitableModelError(f"{path} names the shard {shard!r}, which is not a file beside it")
+            raise UnsuitableModelError(f"{path} names the shard {shown(shard)}, which is not a file beside it")
         if not is_file(path.parent / shard):
-            raise WeightsError(f"{path} names the shard {shard}, which is missing beside it; copy it there")
+            raise WeightsError(f"{path} names the shard {str(shard)[:200]}, which is missing beside it; copy it there")
     return {str(tensor): path.parent / shard for tensor, shard in mapping.items()}
 
 
