@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bge_onnx._catalogue.spec import ModelSpec
 from bge_onnx._heads.lexical import M3Vectors, check_weights, colbert_score, pair_scores, weighted_score
-from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold, numbers
+from bge_onnx._heads.vectors import FloatArray, RankedPassage, check_threshold, floats
 from bge_onnx._text.checks import check_iterable, check_text, check_texts, check_whole
 from bge_onnx._text.counting import CountsTokens
 from bge_onnx._text.tokens import TextTokenizer
@@ -156,7 +156,7 @@ def _texts(query: object, passages: object, top_k: object, threshold: object) ->
 
 def _vectors(given: npt.ArrayLike, position: int, query: FloatArray) -> FloatArray:
     try:
-        vectors = np.asarray(numbers("passages", given), dtype=np.float32)
+        vectors = np.asarray(floats("passages", given), dtype=np.float32)
     except InputTypeError as error:
         msg = f"passage {position} must be an array of ColBERT vectors, got {type(given).__name__}"
         raise InputTypeError(msg) from error

@@ -58,6 +58,11 @@ class Request:
         return str(self.files.paths["model"])
 
     @property
+    def whole(self) -> bool:
+        """Whether bge-m3's heads are asked of the graph itself: they are part of it, or missing."""
+        return self.answer == "m3" and "sparse_linear" not in self.files.paths
+
+    @property
     def rows(self) -> Literal["cls", "tokens"]:
         """What must come out: the first row of a text, or all."""
         every = self.answer in ("tokens", "m3") or (self.device.target == "other" and self.answer == "vector")
@@ -98,7 +103,7 @@ def _rebuilt(request: Request, scratch: Path) -> tuple[Path, str]:
             graph = prepare(_checkpoint(request), scratch, rows=request.rows, precision=made)
         return graph.path, f"built from {files.paths['model'].name}: {graph.note.removeprefix('rebuilt: ')}"
     model = files.paths["model"]
-    if request.answer == "m3" and "sparse_linear" not in files.paths:
+    if request.whole:
         return _as_published(model, precision, _WHOLE)
     try:
         graph = prepare(OnnxFile(model), scratch, rows=request.rows, precision=made)
@@ -127,7 +132,7 @@ def _for_cuda(staging: Path, request: Request) -> str:
         with _refusals(request):
             graph = make(_checkpoint(request), staging)
         return f"built from {model.name}: {graph.note.removeprefix('rebuilt: ')}"
-    if request.answer == "m3" and "sparse_linear" not in request.files.paths:
+    if request.whole:
         _as_published(model, precision, _WHOLE)
         raise NotNow(_WHOLE)
     try:

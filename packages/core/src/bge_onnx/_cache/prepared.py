@@ -107,13 +107,12 @@ def prepare_graph(
         other = "fp16" if checkpoint is None or target == "cuda" else "fp32"
         msg = f"precision='int8' is made for the CPU; leave providers= out, or pass precision={other!r}"
         raise InputValueError(msg)
+    request = Request(files, checkpoint, answer, precision, device)
     published = None
     if checkpoint is None:
         published = ReadyGraph(path=files.paths["model"], outputs=_OUTPUTS[answer], note=f"as published, {precision}")
-        whole = answer == "m3" and "sparse_linear" not in files.paths  # its heads are part of the graph, or missing
-        if target == "other" or files.precision != "fp32" or (target == "openvino" and whole):
+        if target == "other" or files.precision != "fp32" or (target == "openvino" and request.whole):
             return published
-    request = Request(files, checkpoint, answer, precision, device)
     try:
         return _prepared(request, prepared_places(cache_dir))
     except BGEError:
@@ -165,7 +164,7 @@ def _key(request: Request) -> str:
     digests = request.files.digests
     weights = [digests.get(role, "") for role in _WEIGHT_ROLES]
     parts = [*weights, request.answer, request.precision, _RECIPE]
-    if request.answer == "m3" and "sparse_linear" not in request.files.paths:
+    if request.whole:
         parts.append("heads in the graph")  # so that it is left as it is
     # What ONNX Runtime has optimised runs on CPUs with the instructions that it was optimised for.
     target = request.device.target

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx._heads.vectors import FloatArray, numbers, unit
+from bge_onnx._heads.vectors import FloatArray, floats, numbers, unit
 from bge_onnx._shown import shown
 from bge_onnx._text.checks import check_whole, real
 from bge_onnx.errors import InputTypeError, InputValueError
@@ -186,7 +186,7 @@ def dense_score(a: FloatArray, b: FloatArray) -> float:
         InputTypeError: One of them is not an array of numbers.
         InputValueError: They are not two vectors of the same dimension.
     """
-    first, second = _plain("a", a), _plain("b", b)
+    first, second = floats("a", a), floats("b", b)
     if first.ndim != 1 or first.shape != second.shape:
         msg = f"a and b must be two vectors of the same dimension, got shapes {first.shape} and {second.shape}"
         raise InputValueError(msg)
@@ -227,7 +227,7 @@ def colbert_score(query: FloatArray, passage: FloatArray) -> float:
         InputTypeError: One of them is not an array of numbers.
         InputValueError: One of them has no rows, as where ColBERT vectors were not asked for, or another dimension.
     """
-    first, second = _plain("query", query), _plain("passage", passage)
+    first, second = floats("query", query), floats("passage", passage)
     if not (first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1]):
         msg = f"query and passage must have the shapes (tokens, dim), got {first.shape} and {second.shape}"
         raise InputValueError(msg)
@@ -235,13 +235,6 @@ def colbert_score(query: FloatArray, passage: FloatArray) -> float:
         msg = "colbert_score needs at least one token's vector on each side; pass colbert=True where they are made"
         raise InputValueError(msg)
     return float((first @ second.T).max(axis=1).mean())
-
-
-def _plain(name: str, values: object) -> npt.NDArray[np.floating]:
-    """An array of floats; without a copy if it is one, as in every ranking."""
-    if type(values) is np.ndarray and values.dtype == np.float32:
-        return values
-    return numbers(name, values)
 
 
 def pair_scores(query: M3Vectors, passage: M3Vectors) -> tuple[float, float, float]:
@@ -295,7 +288,7 @@ def weighted_score(scores: Sequence[npt.ArrayLike], weights: Sequence[float]) ->
     if not isinstance(given, list | tuple) and not (isinstance(given, np.ndarray) and given.ndim):
         msg = f"scores must be a list of numbers or arrays, one a kind, got {shown(scores)}"
         raise InputTypeError(msg)
-    kinds = [_plain(f"scores[{place}]", score) for place, score in enumerate(scores)]
+    kinds = [floats(f"scores[{place}]", score) for place, score in enumerate(scores)]
     shares = numbers("weights", weights)
     if shares.shape != (len(kinds),) or not np.isfinite(shares).all() or not shares.sum() > 0:
         msg = f"weighted_score needs a weight a kind, with a sum above 0, got {shown(weights)} for {len(kinds)} kinds"

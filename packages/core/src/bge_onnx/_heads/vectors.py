@@ -125,6 +125,13 @@ def numbers(name: str, values: object) -> npt.NDArray[np.float64]:
     raise InputTypeError(msg)
 
 
+def floats(name: str, values: object) -> npt.NDArray[np.floating]:
+    """An array of floats; without a copy if it is one, as in every ranking."""
+    if type(values) is np.ndarray and values.dtype == np.float32:
+        return values
+    return numbers(name, values)
+
+
 def sigmoid(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Relevance from 0 to 1, in float64, where no two distinct float32 logits of BGE's range meet at 1.0.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx import checks
-from bge_onnx._heads.vectors import numbers
+from bge_onnx._heads.vectors import floats
 from bge_onnx.errors import InputTypeError, InputValueError
 from bge_onnx.types import FloatArray
 
@@ -79,7 +79,7 @@ def _texts(texts: object) -> list[str]:
 
 def _array(vectors: npt.ArrayLike) -> FloatArray:
     try:
-        values = np.asarray(numbers("vectors", vectors), dtype=np.float32)
+        values = np.asarray(floats("vectors", vectors), dtype=np.float32)
     except InputTypeError:
         msg = "vectors must be an array of numbers of shape (n, dim), one row a text, all of the same length"
         raise InputTypeError(msg) from None
