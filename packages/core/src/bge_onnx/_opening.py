@@ -201,7 +201,7 @@ def open_model(
         stamp=(stat.st_size, stat.st_mtime_ns),
         content=tuple(files.digests.get(role, "") for role in ("model", "data")),
         outputs=graph.outputs,
-        optimised=graph.prepared,
+        form=graph.form,
     )
     return Opened(
         found=replace(found, files=files),

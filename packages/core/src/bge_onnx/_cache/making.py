@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bge_onnx._catalogue.spec import Precision
+from bge_onnx._kernels import kernel
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from bge_onnx._checkpoint.checkpoint import Checkpoint
     from bge_onnx._checkpoint.folder import CheckpointFiles
 
-__all__ = ["DATA", "MODEL", "Answer", "NotNow", "Request", "fill"]
+__all__ = ["DATA", "MODEL", "PACKED", "Answer", "NotNow", "Request", "fill"]
 
 Answer: TypeAlias = Literal["vector", "tokens", "m3", "logits"]
 
 _WHOLE = "bge-m3's heads are part of the graph, or missing"
 
-MODEL, DATA = "model.onnx", "model.bin"
+MODEL, DATA, PACKED = "model.onnx", "model.bin", "model.safetensors"
 
 
 class NotNow(Exception):  # noqa: N818 - a finding, which its caller may live with
@@ -63,6 +64,11 @@ class Request:
         return self.answer == "m3" and "sparse_linear" not in self.files.paths
 
     @property
+    def kernels(self) -> bool:
+        """Whether the compiled kernels may run it."""
+        return self.precision == "int8" and self.device.target == "cpu" and not self.whole and kernel() > 0
+
+    @property
     def rows(self) -> Literal["cls", "tokens"]:
         """What must come out: the first row of a text, or all."""
         every = self.answer in ("tokens", "m3") or (self.device.target == "other" and self.answer == "vector")
@@ -83,6 +89,9 @@ def fill(staging: Path, request: Request) -> str:
         return _portable(staging, request)
     with TemporaryDirectory(dir=staging) as scratch:
         source, note = _rebuilt(request, Path(scratch))
+        if source.suffix == ".safetensors":
+            source.replace(staging / PACKED)
+            return note
         trim_heap()  # two sessions one after the other should not need the memory of two
         save_optimised(source, staging / MODEL, data=DATA, bfloat16=request.precision == "bf16")
     trim_heap()
@@ -100,13 +109,13 @@ def _rebuilt(request: Request, scratch: Path) -> tuple[Path, str]:
     made: Literal["fp32", "int8"] = "int8" if precision == "int8" else "fp32"
     if checkpoint is not None:
         with _refusals(request):
-            graph = prepare(_checkpoint(request), scratch, rows=request.rows, precision=made)
+            graph = prepare(_checkpoint(request), scratch, rows=request.rows, precision=made, packed=request.kernels)
         return graph.path, f"built from {files.paths['model'].name}: {graph.note.removeprefix('rebuilt: ')}"
     model = files.paths["model"]
     if request.whole:
         return _as_published(model, precision, _WHOLE)
     try:
-        graph = prepare(OnnxFile(model), scratch, rows=request.rows, precision=made)
+        graph = prepare(OnnxFile(model), scratch, rows=request.rows, precision=made, packed=request.kernels)
     except UnrecognisedGraph as error:
         return _as_published(model, precision, first_line(error))
     except OSError:

@@ -18,13 +18,14 @@ import onnxruntime as ort
 
 from bge_onnx._cache.aging import mark_as_used, remove_unused
 from bge_onnx._cache.entries import DamagedEntryError, Entry, Origin
-from bge_onnx._cache.making import DATA, MODEL, Answer, NotNow, Request, fill
+from bge_onnx._cache.making import DATA, MODEL, PACKED, Answer, NotNow, Request, fill
 from bge_onnx._cache.place import prepared_places
 from bge_onnx._catalogue.spec import FileRole, FileSpec, Precision, WeightsSpec
+from bge_onnx._kernels import LAYOUT
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.cpu import instruction_sets
 from bge_onnx._runtime.device import Device, Target
-from bge_onnx._runtime.session import DENSE_OUTPUTS, LOGIT_OUTPUTS, M3_OUTPUTS, TOKEN_OUTPUTS
+from bge_onnx._runtime.session import DENSE_OUTPUTS, LOGIT_OUTPUTS, M3_OUTPUTS, TOKEN_OUTPUTS, Form
 from bge_onnx.errors import BGEError, InputValueError, WeightsError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ _CONTENT = WeightsSpec(
     revision="",
     files=(FileSpec(path=MODEL, role="model"), FileSpec(path=DATA, role="data")),
 )
+_PACKED = replace(_CONTENT, files=(FileSpec(path=PACKED, role="model"),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +64,16 @@ class ReadyGraph:
     """A graph on disk that is ready to be opened.
 
     Attributes:
-        path: The ONNX file.
+        path: The ONNX file, or the packed one.
         outputs: Alternatives of output names that answer the question, in order of preference.
         note: What was done to it, for people.
-        prepared: It is optimised for this CPU, and its weights are mapped rather than copied.
+        form: What the file is. Weights of a prepared one are mapped rather than copied.
     """
 
     path: Path
     outputs: tuple[tuple[str, ...], ...]
     note: str
-    prepared: bool = False
+    form: Form = "graph"
 
 
 def prepare_graph(
@@ -169,12 +171,15 @@ def _key(request: Request) -> str:
     # What ONNX Runtime has optimised runs on CPUs with the instructions that it was optimised for.
     target = request.device.target
     parts += [ort.__version__, instruction_sets()] if target == "cpu" else [_ANYWHERE[target]]
+    if request.kernels:
+        parts.append(f"kernels {LAYOUT}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
 def _open(entry: Entry, request: Request) -> ReadyGraph | None:
     try:
-        found = entry.read(_CONTENT)
+        packed = request.kernels and (entry.folder / PACKED).exists()
+        found = entry.read(_PACKED if packed else _CONTENT)
     except DamagedEntryError as error:
         _logger.warning("%s: it is made anew", error)
         return None
@@ -185,7 +190,10 @@ def _open(entry: Entry, request: Request) -> ReadyGraph | None:
     outputs = _OUTPUTS[request.answer]
     if request.answer == "vector":
         outputs = (*outputs, _VECTOR)
-    return ReadyGraph(path=entry.folder / MODEL, outputs=outputs, note=origin.label, prepared=request.device.is_cpu)
+    if packed:
+        return ReadyGraph(path=entry.folder / PACKED, outputs=outputs, note=origin.label, form="packed")
+    form: Form = "optimised" if request.device.is_cpu else "graph"
+    return ReadyGraph(path=entry.folder / MODEL, outputs=outputs, note=origin.label, form=form)
 
 
 def _make(entry: Entry, request: Request) -> ReadyGraph:
@@ -196,7 +204,8 @@ def _make(entry: Entry, request: Request) -> ReadyGraph:
         with entry.staging() as staging:
             note = fill(staging, request)
             _logger.info("%s: %s", request.original, note)
-            entry.install(staging, Origin(source=f"prepared from {request.original}", label=note), _CONTENT.files)
+            files = (_PACKED if (staging / PACKED).exists() else _CONTENT).files
+            entry.install(staging, Origin(source=f"prepared from {request.original}", label=note), files)
     made = _open(entry, request)
     if made is None:
         raise FileNotFoundError(entry.folder)

@@ -19,10 +19,12 @@ from bge_onnx._graph.cuda import Floats, build_cuda
 from bge_onnx._graph.encoder import Array, Encoder, UnrecognisedGraph
 from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
 from bge_onnx._graph.original import OnnxFile, Original
+from bge_onnx._graph.packed import PACKED, can_pack, pack
 from bge_onnx._graph.portable import build_portable
-from bge_onnx._graph.verify import answers, difference, open_graph, peaks
+from bge_onnx._graph.verify import answers, answers_of, difference, open_graph, peaks
 from bge_onnx._runtime.memory import trim_heap
-from bge_onnx._runtime.session import check_active, preload
+from bge_onnx._runtime.packed import PackedSession, PackedWeights
+from bge_onnx._runtime.session import SessionSpec, check_active, preload
 
 __all__ = [
     "OnnxFile",
@@ -48,7 +50,7 @@ class PreparedGraph:
     """A graph that has been shown to answer as the original does.
 
     Attributes:
-        path: The ONNX model; its weights lie beside it.
+        path: The ONNX model, its weights beside it; or the packed one.
         output: Name of the output: "sentence_embedding" (batch, hidden), the first row, not normalised; "logits"
             (batch, labels); or "last_hidden_state" (batch, sequence, hidden). All float32.
         max_abs_diff: Largest absolute difference of a component to the original on random ids, in units of the length
@@ -63,7 +65,13 @@ class PreparedGraph:
 
 
 def prepare(
-    original: Original, folder: Path, *, rows: Rows, precision: Literal["fp32", "int8"], threads: int = 1
+    original: Original,
+    folder: Path,
+    *,
+    rows: Rows,
+    precision: Literal["fp32", "int8"],
+    threads: int = 1,
+    packed: bool = False,
 ) -> PreparedGraph:
     """Rebuild the graph of a BERT or XLM-R encoder.
 
@@ -73,6 +81,7 @@ def prepare(
         rows: "cls" for the first row or the logits of a classifier, "tokens" for all rows.
         precision: "fp32" equals the original to 1e-5; "int8" multiplies in 8 bits, without calibration texts.
         threads: How many threads ONNX Runtime may use while both graphs are compared.
+        packed: Whether weights of "int8" are packed for the compiled kernels, where they read models of this shape.
 
     Raises:
         UnrecognisedGraph: The original is not one that this can rebuild, or the rebuilt one answers otherwise.
@@ -89,7 +98,17 @@ def prepare(
     highest = peaks(session, exact, encoder)
     del session
     trim_heap()
-    return _quantised(encoder, rows, folder, highest, expected, threads=threads)
+    smoothed = smooth_context(encoder, highest)
+    factors = row_factors(smoothed, highest)
+    if packed and can_pack(smoothed):
+        path, output, found = _packed(smoothed, rows, folder, factors)
+    else:
+        graph = build(smoothed, rows, folder, arithmetic=lambda writer: RowInt8(writer, factors))
+        path, output, found = graph.path, graph.output, answers(open_graph(graph, threads=threads), encoder)
+    largest, relative = difference(expected, found, encoder)
+    if not relative <= _INT8_TOLERANCE:
+        raise UnrecognisedGraph(f"8-bit products move the output by {relative:.0%} on random ids")
+    return PreparedGraph(path, output, largest, _note(encoder, rows, f"row-wise int8, {relative:.1%} off on random ids"))
 
 
 def prepare_portable(original: Original, folder: Path, *, rows: Rows, data: str) -> PreparedGraph:
@@ -150,23 +169,16 @@ def prepare_cuda(
     return PreparedGraph(graph.path, graph.output, largest, note)
 
 
-def _quantised(
-    encoder: Encoder,
-    rows: Rows,
-    folder: Path,
-    highest: Mapping[Site, Array],
-    expected: list[Array],
-    *,
-    threads: int,
-) -> PreparedGraph:
-    smoothed = smooth_context(encoder, highest)
-    factors = row_factors(smoothed, highest)
-    graph = build(smoothed, rows, folder, arithmetic=lambda writer: RowInt8(writer, factors))
-    largest, relative = difference(expected, answers(open_graph(graph, threads=threads), encoder), encoder)
-    if not relative <= _INT8_TOLERANCE:
-        raise UnrecognisedGraph(f"8-bit products move the output by {relative:.0%} on random ids")
-    note = _note(encoder, rows, f"row-wise int8, {relative:.1%} off on random ids")
-    return PreparedGraph(graph.path, graph.output, largest, note)
+def _packed(
+    encoder: Encoder, rows: Rows, folder: Path, factors: Mapping[Site, Array]
+) -> tuple[Path, str, list[Array]]:
+    """Pack the weights: the file, the name of its output, and what the kernels answer."""
+    path = folder / PACKED
+    pack(encoder, rows, path, factors=factors)
+    weights = PackedWeights(path)
+    output = weights.output
+    session = PackedSession(SessionSpec(path=path, stamp=(0, 0), outputs=((output,),), form="packed"), weights)
+    return path, output, answers_of(lambda feed: session.run(feed)[output], encoder)
 
 
 def _note(encoder: Encoder, rows: Rows, precision: str) -> str:

@@ -24,8 +24,8 @@ from bge_onnx._graph.writer import MICROSOFT, Writer
 
 SMOOTHED: tuple[Place, ...] = ("rows", "context", "middle")
 _LARGEST_PAIR = 128  # 255 * 128 < 32767, the largest number of 16 bits
-_SYMMETRIC_ZERO = 128
-_GELU_ZERO = 32
+SYMMETRIC_ZERO = 128
+GELU_ZERO = 32
 _GELU_MINIMUM = 0.17  # GELU is nowhere below -0.16997
 _TINY = 1e-6
 # Exponents of the activations' share in smoothing: after LayerNorm, and inside attention.
@@ -123,7 +123,7 @@ class RowInt8:
         factor = self._factors.get(site)
         if factor is not None:
             rows = op("Mul", rows, self._writer.weight(f"{site.layer}.{site.place}.factor", factor))
-        zero = _GELU_ZERO if site.place == "activated" else _SYMMETRIC_ZERO
+        zero = GELU_ZERO if site.place == "activated" else SYMMETRIC_ZERO
         scale = self._one_sided_scale(rows) if site.place == "activated" else self._symmetric_scale(rows)
         flat = op("Reshape", scale, self._writer.constant([-1], np.int64))
         whole = op("QuantizeLinear", rows, flat, self._zero_points(rows, zero), axis=0)
@@ -158,8 +158,8 @@ class RowInt8:
     def _one_sided_scale(self, rows: str) -> str:
         op, constant = self._writer.op, self._writer.constant
         highest = op("ReduceMax", rows, axes=[1], keepdims=1)
-        needed = op("Mul", highest, constant(1 / (255 - _GELU_ZERO), np.float32))
-        return op("Max", needed, constant(_GELU_MINIMUM / _GELU_ZERO, np.float32))
+        needed = op("Mul", highest, constant(1 / (255 - GELU_ZERO), np.float32))
+        return op("Max", needed, constant(_GELU_MINIMUM / GELU_ZERO, np.float32))
 
     def _zero_points(self, rows: str, zero: int) -> str:
         """One zero point a row; all sites have as many rows, so they share it."""

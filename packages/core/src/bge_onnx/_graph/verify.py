@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,12 @@ def answers_of_file(path: Path, read: str, feeds: list[Feed], *, first_row: bool
 def answers(session: ort.InferenceSession, encoder: Encoder) -> list[Array]:
     """What a rebuilt graph answers to `trial_feeds`."""
     name = session.get_outputs()[0].name
-    return [session.run([name], feed)[0] for feed in trial_feeds(encoder)]
+    return answers_of(lambda feed: session.run([name], feed)[0], encoder)
+
+
+def answers_of(run: Callable[[Feed], Array], encoder: Encoder) -> list[Array]:
+    """What anything answers to `trial_feeds`."""
+    return [run(feed) for feed in trial_feeds(encoder)]
 
 
 def difference(

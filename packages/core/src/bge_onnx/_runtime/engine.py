@@ -18,6 +18,7 @@ import numpy.typing as npt
 from bge_onnx._heads.vectors import Outputs
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.lazy import Lazy
+from bge_onnx._runtime.packed import PackedSession, PackedWeights
 from bge_onnx._runtime.scheduler import Scheduler
 from bge_onnx._runtime.session import PREPACKS, Session, SessionSpec
 from bge_onnx._runtime.shared import open_things, shared
@@ -26,7 +27,7 @@ from bge_onnx.errors import BGEError
 if TYPE_CHECKING:
     from bge_onnx._runtime.openvino import OpenVinoSession
 
-OpenGraph: TypeAlias = "Session | OpenVinoSession"
+OpenGraph: TypeAlias = "Session | OpenVinoSession | PackedSession"
 
 _logger = logging.getLogger("bge_onnx")
 
@@ -62,7 +63,7 @@ class Engine:
         """Open the graph; see `Session` for the errors."""
         self.spec = spec
         self._bulk = Lazy(lambda: _open(spec, callers=spec.device.callers))
-        self._lone = Lazy(lambda: _open(spec, callers=1))
+        self._lone = Lazy(self._open_lone)
         self._lone_texts = 0
         session = self._bulk.get()
         self.providers = session.providers
@@ -82,7 +83,8 @@ class Engine:
     def _lone_session(self) -> OpenGraph:
         """The session with all threads, for the lowest latency of a text that nothing competes with."""
         device = self.spec.device
-        mapped, compiled = PREPACKS and self.spec.session.optimised, device.runtime == "openvino"
+        form = self.spec.session.form
+        mapped, compiled = form == "packed" or (PREPACKS and form == "optimised"), device.runtime == "openvino"
         if device.threads == device.session_threads or not (mapped or compiled):
             return self._bulk.get()  # another session would copy the weights
         self._lone_texts += 1
@@ -94,6 +96,12 @@ class Engine:
             _logger.warning("single texts run on one thread from now on: %s", error)
             self._lone_texts = 0
             return self._bulk.get()
+
+    def _open_lone(self) -> OpenGraph:
+        session = self._bulk.get()
+        if isinstance(session, PackedSession):
+            return session.on(self.spec.device.threads)
+        return _open(self.spec, callers=1)
 
     def _after_fork(self) -> None:
         """Replace what did not survive the fork; opens nothing, since an error here would reach nobody."""
@@ -112,6 +120,8 @@ class Engine:
 def _open(spec: EngineSpec, *, callers: int) -> OpenGraph:
     """A session for so many batches at the same time; a single one has all threads."""
     device = spec.device
+    if spec.session.form == "packed":
+        return PackedSession(spec.session, PackedWeights(spec.session.path))
     if device.runtime == "openvino":
         from bge_onnx._runtime.openvino import OpenVinoSession  # which few need
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,23 +34,28 @@ _MOST_NAMES, _LONG_NAME = 12, 80
 _QUIET = 4  # what is fatal alone: errors are raised, and a library does not write to its user's terminal
 
 
+# Who runs a file: ONNX Runtime as it is, ONNX Runtime as it was saved after its own optimisation for this very CPU, or
+# the compiled kernels.
+Form: TypeAlias = Literal["graph", "optimised", "packed"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSpec:
     """What decides whether two sessions are interchangeable.
 
     Attributes:
-        path: The ONNX file.
+        path: The ONNX file, or the packed one.
         stamp: Its size and modification time, so that a replaced file is another session.
         content: Digests of the model's weights, which may lie in other files.
         outputs: Alternatives of output names, in order of preference.
-        optimised: The file was saved by ONNX Runtime after its own optimisation for this very CPU.
+        form: What the file is.
     """
 
     path: Path
     stamp: tuple[int, int]
     content: tuple[str, ...] = ()
     outputs: tuple[tuple[str, ...], ...]
-    optimised: bool = False
+    form: Form = "graph"
 
 
 class Session:
@@ -144,7 +149,7 @@ def save_optimised(source: Path, target: Path, *, data: str, bfloat16: bool = Fa
 
 def _load(spec: SessionSpec, device: Device, *, threads: int) -> ort.InferenceSession:
     options = session_options(threads=threads, bfloat16=device.bfloat16)
-    if spec.optimised:
+    if spec.form == "optimised":
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers = [(name, dict(settings)) for name, settings in device.providers]
     names = [name for name, _ in device.providers]

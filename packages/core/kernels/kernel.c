@@ -1,0 +1,761 @@
+/* The encoder itself. Compiled once for each instruction set; vectors.h hides which. */
+#define BGE_KERNELS_INSIDE
+#include "bge_kernels.h"
+#include "vectors.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define INLINE static inline __attribute__((always_inline))
+
+enum { PANEL = 64, HALF_PANEL = 32 };
+enum { BLOCK_ROWS = 120 };  /* rows that pass from attention to the next layer while they are in the cache */
+enum { KEYS = 512 };        /* keys that a block of queries meets at a time */
+enum { QUERIES = 24 };      /* in such a block */
+enum { FIRST_ROWS = 24 };   /* texts that share the reading of a last layer's weights */
+enum { SYMMETRIC_ZERO = 128, GELU_ZERO = 32 };
+
+static const float LOWEST_SCORE = -1e9f; /* of padding: exp() of it is an exact 0 */
+
+INLINE long most(long a, long b) { return a > b ? a : b; }
+INLINE long least(long a, long b) { return a < b ? a : b; }
+
+/* ---- rows ------------------------------------------------------------------------------------------------------ */
+
+INLINE vf load_half(const uint16_t *from);
+
+static void normalise(float *row, const bge_norm *norm, float epsilon, long n) {
+  vf sum = zero_f();
+  for (long i = 0; i < n; i += VF) sum += load_f(row + i);
+  const float mean = sum_f(sum) / (float)n;
+  const vf means = same_f(mean);
+  vf squares = zero_f();
+  for (long i = 0; i < n; i += VF) {
+    const vf d = load_f(row + i) - means;
+    squares += d * d;
+  }
+  const vf factor = same_f(1.0f / __builtin_sqrtf(sum_f(squares) / (float)n + epsilon));
+  for (long i = 0; i < n; i += VF)
+    store_f(row + i, (load_f(row + i) - means) * factor * load_f(norm->gamma + i) + load_f(norm->beta + i));
+}
+
+/* Round a row to 8 bits around 128; returns the scale. `factor` multiplies channels first, or is null. */
+static float round_symmetric(const float *row, const float *factor, uint8_t *whole, long n) {
+  vf most = same_f(1e-6f);
+  for (long i = 0; i < n; i += VF) {
+    vf x = load_f(row + i);
+    if (factor) x *= load_f(factor + i);
+    most = max_f(most, max_f(x, -x));
+  }
+  const float scale = highest_f(most) * (1.0f / 127.0f);
+  const vf inverse = same_f(1.0f / scale);
+  for (long i = 0; i < n; i += VF) {
+    vf x = load_f(row + i);
+    if (factor) x *= load_f(factor + i);
+    store_bytes(whole + i, x * inverse, SYMMETRIC_ZERO);
+  }
+  return scale;
+}
+
+/* The same for what an activation has made: nowhere far below 0, so the zero point is 32. */
+static float round_one_sided(const float *row, uint8_t *whole, long n) {
+  vf most = load_f(row);
+  for (long i = VF; i < n; i += VF) most = max_f(most, load_f(row + i));
+  const float needed = highest_f(most) * (1.0f / (255 - GELU_ZERO)), least = 0.17f / GELU_ZERO;
+  const float scale = needed > least ? needed : least;
+  const vf inverse = same_f(1.0f / scale);
+  for (long i = 0; i < n; i += VF) store_bytes(whole + i, load_f(row + i) * inverse, GELU_ZERO);
+  return scale;
+}
+
+/* erf(z) / z for |z| <= 3.4 as a polynomial in z * z / 5.78 - 1 (minimax, 1.5e-6); beyond, erf is 1. */
+INLINE vf gelu(vf x) {
+  const vf z = max_f(min_f(x * same_f(0.70710678f), same_f(3.4f)), same_f(-3.4f));
+  const vf w = z * z * same_f(1.0f / 5.78f) - same_f(1.0f);
+  vf y = same_f(-0.0017570166382938623f);
+  y = y * w + same_f(0.0059089045971632f);
+  y = y * w + same_f(-0.008411852642893791f);
+  y = y * w + same_f(0.011842885054647923f);
+  y = y * w + same_f(-0.023827945813536644f);
+  y = y * w + same_f(0.041961900889873505f);
+  y = y * w + same_f(-0.06221506744623184f);
+  y = y * w + same_f(0.08631644397974014f);
+  y = y * w + same_f(-0.11482090502977371f);
+  y = y * w + same_f(0.14954818785190582f);
+  y = y * w + same_f(-0.20609219372272491f);
+  y = y * w + same_f(0.41566431522369385f);
+  const vf erf = max_f(min_f(z * y, same_f(1.0f)), same_f(-1.0f));
+  const vf half = x * same_f(0.5f);
+  return half * erf + half;
+}
+
+INLINE vf tanh_f(vf x) {
+  const vf e = exp_f(max_f(min_f(x, same_f(15.0f)), same_f(-15.0f)) * same_f(2.0f));
+  return (e - same_f(1.0f)) / (e + same_f(1.0f));
+}
+
+INLINE vf gelu_by_tanh(vf x) {
+  const vf inside = x * (same_f(0.7978845608f) + same_f(0.7978845608f * 0.044715f) * x * x);
+  return same_f(0.5f) * x * (same_f(1.0f) + tanh_f(inside));
+}
+
+INLINE vf activated(vf x, int activation) {
+  if (activation == 0) return gelu(x);
+  if (activation == 1) return gelu_by_tanh(x);
+  if (activation == 2) return max_f(x, zero_f());
+  return x;
+}
+
+/* ---- products in 8 bits ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+  const bge_product *by;
+  const uint8_t *rows; /* (.., in) */
+  const float *scales; /* of the rows */
+  float *out;
+  const float *added; /* with the rows of `out`, or null */
+  long in;
+  long width; /* of a row of `out` */
+  int activation; /* -1: none */
+} product;
+
+/* Rows `row` to `row + mr`, TILE_COLUMNS columns from `column` on. */
+INLINE void product_tile(const product *p, long row, long column, const int mr) {
+  const uint8_t *a = p->rows + row * p->in;
+  const int8_t *b = p->by->weight + column / PANEL * PANEL * p->in + column % PANEL * 4;
+  const long in = p->in;
+  vi sum[TILE_ROWS][TILE_VECTORS];
+  for (int j = 0; j < TILE_VECTORS; j++) {
+    const vi start = -load_i(p->by->offset + column + j * VF);
+    for (int i = 0; i < mr; i++) sum[i][j] = start;
+  }
+  for (long k = 0; k < in; k += 4, b += 4 * PANEL) {
+    vi w[TILE_VECTORS];
+    for (int j = 0; j < TILE_VECTORS; j++) w[j] = load_bytes(b + j * VB);
+    for (int i = 0; i < mr; i++) {
+      const vi x = same_bytes(a + i * in + k);
+      for (int j = 0; j < TILE_VECTORS; j++) sum[i][j] = dot_bytes(sum[i][j], x, w[j]);
+    }
+  }
+  for (int j = 0; j < TILE_VECTORS; j++) {
+    const vf scale = load_f(p->by->scale + column + j * VF), bias = load_f(p->by->bias + column + j * VF);
+    for (int i = 0; i < mr; i++) {
+      const long at = (row + i) * p->width + column + j * VF;
+      vf y = whole_to_f(sum[i][j]) * scale * same_f(p->scales[row + i]) + bias;
+      y = activated(y, p->activation);
+      if (p->added) y += load_f(p->added + at);
+      store_f(p->out + at, y);
+    }
+  }
+}
+
+/* Rows [row, rows) of columns [column, columns), in whole panels. */
+static void multiply(const product *p, long row, long rows, long column, long columns) {
+  for (; column < columns; column += TILE_VECTORS * VF) {
+    long r = row;
+    for (; r + TILE_ROWS <= rows; r += TILE_ROWS) product_tile(p, r, column, TILE_ROWS);
+    switch (rows - r) {
+    case 1: product_tile(p, r, column, 1); break;
+    case 2: product_tile(p, r, column, 2); break;
+    case 3: product_tile(p, r, column, 3); break;
+    case 4: product_tile(p, r, column, least(4, TILE_ROWS)); break;
+    case 5: product_tile(p, r, column, least(5, TILE_ROWS)); break;
+    default: break;
+    }
+  }
+}
+
+/* ---- products with float16 weights ------------------------------------------------------------------------------- */
+
+typedef struct {
+  const uint16_t *weight;
+  const float *bias;
+  const float *rows;
+  float *out;
+  const float *added;
+  long in;
+  long stride; /* of a row of `rows` */
+  long width;  /* of a row of `out` */
+  int activation;
+} half_product;
+
+INLINE void half_tile(const half_product *p, long row, long column, const int mr) {
+  enum { NR = HALF_PANEL / VF };
+  const float *a = p->rows + row * p->stride;
+  const uint16_t *b = p->weight + column * p->in;
+  vf sum[HALF_ROWS][NR];
+  for (int j = 0; j < NR; j++)
+    for (int i = 0; i < mr; i++) sum[i][j] = zero_f();
+  for (long k = 0; k < p->in; k++, b += HALF_PANEL) {
+    vf w[NR];
+    for (int j = 0; j < NR; j++) w[j] = load_half(b + j * VF);
+    for (int i = 0; i < mr; i++) {
+      const vf x = same_f(a[i * p->stride + k]);
+      for (int j = 0; j < NR; j++) sum[i][j] = fma_f(x, w[j], sum[i][j]);
+    }
+  }
+  for (int j = 0; j < NR; j++)
+    for (int i = 0; i < mr; i++) {
+      const long at = (row + i) * p->width + column + j * VF;
+      vf y = sum[i][j];
+      if (p->bias) y += load_f(p->bias + column + j * VF);
+      y = activated(y, p->activation);
+      if (p->added) y += load_f(p->added + at);
+      store_f(p->out + at, y);
+    }
+}
+
+static void multiply_half(const half_product *p, long rows, long column, long columns) {
+  for (; column < columns; column += HALF_PANEL) {
+    long r = 0;
+    for (; r + HALF_ROWS <= rows; r += HALF_ROWS) half_tile(p, r, column, HALF_ROWS);
+    for (; r < rows; r++) half_tile(p, r, column, 1);
+  }
+}
+
+/* ---- attention --------------------------------------------------------------------------------------------------- */
+
+/* What one thread needs for one head of one text. */
+typedef struct {
+  float *keys;   /* [keys / 64][width][64], or pairs of bfloat16 [keys / 64][width / 2][64] */
+  float *values; /* pairs of bfloat16 only: [keys / 2][width] */
+  float *scores; /* [QUERIES][KEYS] */
+  float *sums;   /* [QUERIES][width] */
+} attention_space;
+
+typedef struct {
+  const float *rows; /* (tokens, 3 * hidden): query, key, value */
+  const int64_t *mask; /* of the text, or null if it has no holes */
+  float *out;        /* (tokens, hidden) */
+  long tokens;
+  long hidden;
+  long width; /* of the head */
+} attention;
+
+INLINE long padded_keys(long tokens) { return (tokens + PANEL - 1) / PANEL * PANEL; }
+
+/* Keys as panels of 64 columns. */
+static void pack_keys(const attention *a, const attention_space *s) {
+  const long stride = 3 * a->hidden, units = KEY_UNITS(a->width);
+  for (long t = 0; t < a->tokens; t += VF) {
+    float *to = s->keys + t / PANEL * PANEL * units + t % PANEL;
+    const long count = a->tokens - t < VF ? a->tokens - t : VF;
+    for (long d = 0; d < units; d += VF) transpose_keys(a->rows + a->hidden + t * stride, stride, count, d, to + d * PANEL, PANEL);
+  }
+}
+
+/* Scores of `mr` queries and `nr` vectors of keys. */
+INLINE void score_tile(const float *queries, long stride, const float *keys, long units, float *to, const int mr, const int nr) {
+  vf sum[SCORE_ROWS][SCORE_VECTORS];
+  for (int i = 0; i < mr; i++)
+    for (int j = 0; j < nr; j++) sum[i][j] = zero_f();
+  for (long d = 0; d < units; d++, keys += PANEL) {
+    vf k[SCORE_VECTORS];
+    for (int j = 0; j < nr; j++) k[j] = load_f(keys + j * VF);
+    for (int i = 0; i < mr; i++) {
+      const vf q = same_f(queries[i * stride + d]);
+      for (int j = 0; j < nr; j++) sum[i][j] = dot_units(sum[i][j], q, k[j]);
+    }
+  }
+  for (int i = 0; i < mr; i++)
+    for (int j = 0; j < nr; j++) store_f(to + i * KEYS + j * VF, sum[i][j]);
+}
+
+#define WITH_ROWS(call, count)                                                                               \
+  switch (count) {                                                                                           \
+  case 1: call(1); break;                                                                                    \
+  case 2: call(2); break;                                                                                    \
+  case 3: call(3); break;                                                                                    \
+  case 4: call(4); break;                                                                                    \
+  case 5: call(5); break;                                                                                    \
+  default: call(6); break;                                                                                   \
+  }
+
+static void scores(const attention_space *s, const float *queries, long stride, long rows, long units, long first, long keys) {
+  for (long t = 0; t < keys; t += SCORE_VECTORS * VF) {
+    const float *k = s->keys + (first + t) / PANEL * PANEL * units + (first + t) % PANEL;
+    const long vectors = (keys - t + VF - 1) / VF;
+    for (long r = 0; r < rows; r += SCORE_ROWS) {
+      const long count = rows - r < SCORE_ROWS ? rows - r : SCORE_ROWS;
+      const float *q = queries + r * stride;
+      float *to = s->scores + r * KEYS + t;
+      if (vectors >= SCORE_VECTORS) {
+#define CALL(n) score_tile(q, stride, k, units, to, n, SCORE_VECTORS)
+        WITH_ROWS(CALL, count)
+#undef CALL
+      } else {
+        for (long v = 0; v < vectors; v++) {
+#define CALL(n) score_tile(q, stride, k + v * VF, units, to + v * VF, n, 1)
+          WITH_ROWS(CALL, count)
+#undef CALL
+        }
+      }
+    }
+  }
+}
+
+/* exp(score - highest) in place, in the form that `mix` reads; returns the sum. */
+INLINE float weigh(float *row, long keys, float highest) {
+  const vf most = same_f(highest);
+  vf sum = zero_f();
+  for (long t = 0; t < keys; t += VF) {
+    const vf e = exp_f(load_f(row + t) - most);
+    sum += e;
+    store_f(row + t, e);
+  }
+  return sum_f(sum);
+}
+
+/* sums += weights * values for `mr` queries and `nr` vectors of a head's width. */
+INLINE void mix_tile(const float *weights, const float *values, long stride, long steps, float *sums, long width, const int mr, const int nr) {
+  vf sum[SCORE_ROWS][SCORE_VECTORS];
+  for (int i = 0; i < mr; i++)
+    for (int j = 0; j < nr; j++) sum[i][j] = load_f(sums + i * width + j * VF);
+  for (long t = 0; t < steps; t++) {
+    vf v[SCORE_VECTORS];
+    for (int j = 0; j < nr; j++) v[j] = load_f(values + t * stride + j * VF);
+    for (int i = 0; i < mr; i++) {
+      const vf w = same_f(weights[i * KEYS + t]);
+      for (int j = 0; j < nr; j++) sum[i][j] = dot_units(sum[i][j], w, v[j]);
+    }
+  }
+  for (int i = 0; i < mr; i++)
+    for (int j = 0; j < nr; j++) store_f(sums + i * width + j * VF, sum[i][j]);
+}
+
+static void mix(const attention_space *s, const float *values, long stride, long rows, long steps, long width) {
+  for (long d = 0; d < width; d += MIX_VECTORS * VF)
+    for (long r = 0; r < rows; r += SCORE_ROWS) {
+      const long count = rows - r < SCORE_ROWS ? rows - r : SCORE_ROWS;
+      const float *w = s->scores + r * KEYS;
+      float *to = s->sums + r * width + d;
+#define CALL(n) mix_tile(w, values + d, stride, steps, to, width, n, MIX_VECTORS)
+      WITH_ROWS(CALL, count)
+#undef CALL
+    }
+}
+
+/* One head of one text; softmax goes through the keys block by block (Milakov and Gimelshein 2018). */
+static void attend(const attention *a, const attention_space *s) {
+  const long stride = 3 * a->hidden, width = a->width, units = KEY_UNITS(width);
+  pack_keys(a, s);
+  PACK_VALUES(a, s, stride);
+  float queries[QUERIES * 64] __attribute__((aligned(64)));
+  for (long first = 0; first < a->tokens; first += QUERIES) {
+    const long rows = a->tokens - first < QUERIES ? a->tokens - first : QUERIES;
+    float highest[QUERIES], total[QUERIES];
+    for (long r = 0; r < rows; r++) {
+      highest[r] = 3.0f * LOWEST_SCORE;
+      total[r] = 0.0f;
+      to_units(queries + r * units, a->rows + (first + r) * stride, width);
+      for (long d = 0; d < width; d += VF) store_f(s->sums + r * width + d, zero_f());
+    }
+    for (long key = 0; key < a->tokens; key += KEYS) {
+      const long keys = a->tokens - key < KEYS ? a->tokens - key : KEYS;
+      const long padded = (keys + VF - 1) / VF * VF;
+      scores(s, queries, units, rows, units, key, keys);
+      for (long r = 0; r < rows; r++) {
+        float *row = s->scores + r * KEYS;
+        for (long t = keys; t < padded; t++) row[t] = 2.0f * LOWEST_SCORE;
+        if (a->mask)
+          for (long t = 0; t < keys; t++) row[t] += a->mask[key + t] ? 0.0f : LOWEST_SCORE;
+        vf most = load_f(row);
+        for (long t = VF; t < padded; t += VF) most = max_f(most, load_f(row + t));
+        const float seen = highest_f(most);
+        if (seen > highest[r]) {
+          if (key > 0) {
+            const float less = exp_one(highest[r] - seen);
+            total[r] *= less;
+            for (long d = 0; d < width; d += VF)
+              store_f(s->sums + r * width + d, load_f(s->sums + r * width + d) * same_f(less));
+          }
+          highest[r] = seen;
+        }
+        total[r] += weigh(row, padded, highest[r]);
+        WEIGHTS_TO_UNITS(row, padded);
+      }
+      mix(s, VALUES_FROM(a, s, key, stride), VALUE_STRIDE(stride, width), rows, VALUE_STEPS(keys), width);
+    }
+    for (long r = 0; r < rows; r++) {
+      const vf factor = same_f(1.0f / total[r]);
+      float *to = a->out + (first + r) * a->hidden;
+      for (long d = 0; d < width; d += VF) store_f(to + d, load_f(s->sums + r * width + d) * factor);
+    }
+  }
+}
+
+/* ---- a batch ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  int32_t *ids;       /* (tokens) */
+  int32_t *positions; /* (tokens) */
+  int32_t *types;     /* (tokens) */
+  int64_t *start;     /* (texts + 1): the first token of every text */
+  int64_t *holes;     /* (texts): whether there is padding in the midst of it */
+  float *rows;        /* (tokens, hidden) */
+  float *middle;      /* (tokens, hidden) */
+  float *attention;   /* (tokens, 3 * hidden) */
+  float *context;     /* (tokens, hidden) */
+  float *inner;       /* (block, inner) */
+  uint8_t *whole;     /* (tokens, hidden) */
+  float *scales;      /* (tokens) */
+  uint8_t *block_whole; /* (block, inner) */
+  float *block_scales;  /* (block) */
+  char *own;          /* of every thread */
+  size_t own_size;
+} space;
+
+typedef struct {
+  const bge_encoder *encoder;
+  const bge_batch *batch;
+  bge_pool *pool;
+  int threads;
+  long tokens;
+  long block;
+  space at;
+} batch_run;
+
+typedef struct {
+  char *next;
+} region;
+
+static void *take(region *r, size_t bytes) {
+  char *at = r->next;
+  r->next += (bytes + 63) / 64 * 64;
+  return at;
+}
+
+/* Lays out the workspace from `base` on; returns where it ends. */
+static char *lay_out(space *at, const bge_encoder *e, long texts, long tokens, long width, long block, int threads, char *base) {
+  region r = {base};
+  const size_t hidden = (size_t)e->hidden, head = hidden / (size_t)e->heads, t = (size_t)tokens, b = (size_t)block;
+  at->ids = take(&r, t * sizeof(int32_t));
+  at->positions = take(&r, t * sizeof(int32_t));
+  at->types = take(&r, t * sizeof(int32_t));
+  at->start = take(&r, (size_t)(texts + 1) * sizeof(int64_t));
+  at->holes = take(&r, (size_t)texts * sizeof(int64_t));
+  at->rows = take(&r, t * hidden * sizeof(float));
+  at->middle = take(&r, t * hidden * sizeof(float));
+  at->attention = take(&r, t * 3 * hidden * sizeof(float));
+  at->context = take(&r, t * hidden * sizeof(float));
+  at->inner = take(&r, b * (size_t)e->inner * sizeof(float));
+  at->whole = take(&r, t * hidden);
+  at->scales = take(&r, t * sizeof(float));
+  at->block_whole = take(&r, b * (size_t)most(e->inner, e->hidden));
+  at->block_scales = take(&r, b * sizeof(float));
+  const size_t keys = (size_t)padded_keys(width);
+  size_t own = keys * head * sizeof(float) * 2 + (size_t)QUERIES * (KEYS + 64) * sizeof(float) + 256;
+  if (e->last) {
+    const size_t first = ((size_t)e->heads * (hidden * 2 + keys)) * sizeof(float) + 256;
+    own = own > first ? own : first;
+  }
+  at->own_size = (own + 63) / 64 * 64;
+  at->own = take(&r, at->own_size * (size_t)threads);
+  return r.next;
+}
+
+static attention_space own_space(const batch_run *run, int me, long width) {
+  const bge_encoder *e = run->encoder;
+  const size_t head = (size_t)(e->hidden / e->heads), keys = (size_t)padded_keys(width);
+  region r = {run->at.own + run->at.own_size * (size_t)me};
+  attention_space s;
+  s.keys = take(&r, keys * head * sizeof(float));
+  s.values = take(&r, keys * head * sizeof(float));
+  s.scores = take(&r, QUERIES * KEYS * sizeof(float));
+  s.sums = take(&r, QUERIES * head * sizeof(float));
+  return s;
+}
+
+static void meet(const batch_run *run) {
+  if (run->threads > 1) bge_meet(run->pool, run->threads);
+}
+
+/* The share of thread `me` in `count` things, in units. */
+static void share(long count, long unit, int me, int threads, long *first, long *end) {
+  const long units = (count + unit - 1) / unit;
+  *first = least(units * me / threads * unit, count);
+  *end = least(units * (me + 1) / threads * unit, count);
+}
+
+static void multiply_shared(const product *p, long rows, long columns, int me, int threads) {
+  long first, end;
+  if (rows >= 64L * threads) {  /* few enough columns stay in the cache of each thread */
+    share(rows, TILE_ROWS, me, threads, &first, &end);
+    multiply(p, first, end, 0, columns);
+  } else {
+    share(columns, PANEL, me, threads, &first, &end);
+    multiply(p, 0, rows, first, end);
+  }
+}
+
+static void half_shared(const half_product *p, long rows, long columns, int me, int threads) {
+  long first, end;
+  share(columns, HALF_PANEL, me, threads, &first, &end);
+  multiply_half(p, rows, first, end);
+}
+
+static void embed(const batch_run *run, int me) {
+  const bge_encoder *e = run->encoder;
+  const long n = e->hidden;
+  long first, end;
+  share(run->tokens, 1, me, run->threads, &first, &end);
+  for (long t = first; t < end; t++) {
+    const float *word = e->word_rows + (long)run->at.ids[t] * n;
+    const float *position = e->position_rows + (long)run->at.positions[t] * n;
+    float *row = run->at.rows + t * n;
+    for (long i = 0; i < n; i += VF) store_f(row + i, load_f(word + i) + load_f(position + i));
+    if (e->type_rows) {
+      const float *type = e->type_rows + (long)run->at.types[t] * n;
+      for (long i = 0; i < n; i += VF) store_f(row + i, load_f(row + i) + load_f(type + i));
+    }
+    normalise(row, &e->norm, e->epsilon, n);
+    if (e->layers) run->at.scales[t] = round_symmetric(row, e->layer[0].rows, run->at.whole + t * n, n);
+  }
+}
+
+static void attend_all(const batch_run *run, int me) {
+  const bge_encoder *e = run->encoder;
+  const long width = e->hidden / e->heads, tasks = run->batch->texts * e->heads;
+  const attention_space s = own_space(run, me, run->batch->width);
+  long first, end;
+  share(tasks, 1, me, run->threads, &first, &end);
+  for (long task = first; task < end; task++) {
+    const long text = task / e->heads, head = task % e->heads, start = run->at.start[text];
+    const attention a = {
+      .rows = run->at.attention + start * 3 * e->hidden + head * width,
+      .mask = run->at.holes[text] ? run->batch->mask + text * run->batch->width : NULL,
+      .out = run->at.context + start * e->hidden + head * width,
+      .tokens = run->at.start[text + 1] - start,
+      .hidden = e->hidden,
+      .width = width,
+    };
+    attend(&a, &s);
+  }
+}
+
+/* From attention's results to the next layer's input, for the rows [row, row + rows). */
+static void feed_forward(const batch_run *run, int me, const bge_layer *layer, const float *next, long row, long rows) {
+  const bge_encoder *e = run->encoder;
+  const space *at = &run->at;
+  const long n = e->hidden, inner = e->inner;
+  const int threads = run->threads;
+  float *values = at->rows + row * n, *middle = at->middle + row * n;
+  long first, end;
+  share(rows, 1, me, threads, &first, &end);
+  for (long r = first; r < end; r++)
+    at->block_scales[r] = round_symmetric(at->context + (row + r) * n, NULL, at->block_whole + r * n, n);
+  meet(run);
+  const product output = {&layer->output, at->block_whole, at->block_scales, middle, values, n, n, -1};
+  multiply_shared(&output, rows, n, me, threads);
+  meet(run);
+  for (long r = first; r < end; r++) {
+    normalise(middle + r * n, &layer->attention_norm, layer->attention_epsilon, n);
+    at->block_scales[r] = round_symmetric(middle + r * n, layer->middle, at->block_whole + r * n, n);
+  }
+  meet(run);
+  const product up = {&layer->up, at->block_whole, at->block_scales, at->inner, NULL, n, inner, e->activation};
+  multiply_shared(&up, rows, inner, me, threads);
+  meet(run);
+  for (long r = first; r < end; r++)
+    at->block_scales[r] = round_one_sided(at->inner + r * inner, at->block_whole + r * inner, inner);
+  meet(run);
+  const product down = {&layer->down, at->block_whole, at->block_scales, values, middle, inner, n, -1};
+  multiply_shared(&down, rows, n, me, threads);
+  meet(run);
+  for (long r = first; r < end; r++) {
+    normalise(values + r * n, &layer->norm, layer->epsilon, n);
+    if (next) at->scales[row + r] = round_symmetric(values + r * n, next, at->whole + (row + r) * n, n);
+  }
+  meet(run);
+}
+
+static void all_rows(const batch_run *run, int me, long number) {
+  const bge_encoder *e = run->encoder;
+  const bge_layer *layer = e->layer + number;
+  const float *next = number + 1 < e->layers ? layer[1].rows : NULL;
+  const product asked = {&layer->attention, run->at.whole, run->at.scales, run->at.attention, NULL, e->hidden, 3 * e->hidden, -1};
+  multiply_shared(&asked, run->tokens, 3 * e->hidden, me, run->threads);
+  meet(run);
+  attend_all(run, me);
+  meet(run);
+  for (long row = 0; row < run->tokens; row += run->block)
+    feed_forward(run, me, layer, next, row, least(run->block, run->tokens - row));
+}
+
+/* Heads [head, heads) of the one query of a text: seen (heads, hidden) and mixed (heads, hidden) are its space. */
+static void attend_first(const batch_run *run, long text, const float *query, float *context, float *own, long head, long heads) {
+  const bge_encoder *e = run->encoder;
+  const bge_first_row *last = e->last;
+  const long n = e->hidden, width = n / e->heads, start = run->at.start[text], tokens = run->at.start[text + 1] - start;
+  const long keys = padded_keys(run->batch->width);
+  const float *rows = run->at.rows + start * n;
+  const int64_t *mask = run->at.holes[text] ? run->batch->mask + text * run->batch->width : NULL;
+  float *seen = own, *mixed = own + e->heads * n, *weights = mixed + e->heads * n;
+  for (long h = head; h < heads; h++) {
+    const half_product key = {last->key.weight + h * width * n, NULL, query + h * width, seen + h * n, NULL, width, width, n, -1};
+    multiply_half(&key, 1, 0, n);
+  }
+  for (long t = 0; t < tokens; t++) {
+    const float lower = mask && !mask[t] ? LOWEST_SCORE : 0.0f;
+    for (long h = head; h < heads; h++) {
+      vf sum = zero_f();
+      for (long i = 0; i < n; i += VF) sum = fma_f(load_f(rows + t * n + i), load_f(seen + h * n + i), sum);
+      weights[h * keys + t] = sum_f(sum) + lower;
+    }
+  }
+  for (long h = head; h < heads; h++) {
+    float *w = weights + h * keys, highest = w[0];
+    const long padded = (tokens + VF - 1) / VF * VF;
+    for (long t = 1; t < tokens; t++) highest = w[t] > highest ? w[t] : highest;
+    for (long t = tokens; t < padded; t++) w[t] = highest + LOWEST_SCORE;
+    const float factor = 1.0f / weigh(w, padded, highest);
+    for (long t = 0; t < tokens; t++) w[t] *= factor;
+  }
+  for (long h = head; h < heads; h++) {
+    for (long i = 0; i < n; i += 4 * VF) {
+      vf sum[4] = {zero_f(), zero_f(), zero_f(), zero_f()};
+      for (long t = 0; t < tokens; t++) {
+        const vf w = same_f(weights[h * keys + t]);
+        for (int j = 0; j < 4; j++) sum[j] = fma_f(w, load_f(rows + t * n + i + j * VF), sum[j]);
+      }
+      for (int j = 0; j < 4; j++) store_f(mixed + h * n + i + j * VF, sum[j]);
+    }
+    const half_product value = {last->value.weight + h * width * n, NULL, mixed + h * n, context + h * width, NULL, n, n, n, -1};
+    multiply_half(&value, 1, 0, width);
+  }
+}
+
+/* The last layer and the classifier, for the texts [text, text + texts). */
+static void first_rows(const batch_run *run, int me, long text, long texts) {
+  const bge_encoder *e = run->encoder;
+  const bge_first_row *last = e->last;
+  const space *at = &run->at;
+  const long n = e->hidden, inner = e->inner;
+  const int threads = run->threads;
+  /* What earlier layers have left is not needed any more. */
+  float *rows = at->middle, *query = rows + FIRST_ROWS * n, *context = at->attention, *middle = at->context;
+  float *raised = at->inner, *lowered = at->context + FIRST_ROWS * n;
+  long first, end;
+  share(texts, 1, me, threads, &first, &end);
+  for (long r = first; r < end; r++) memcpy(rows + r * n, at->rows + at->start[text + r] * n, (size_t)n * sizeof(float));
+  meet(run);
+  half_shared(&(half_product){last->query.weight, last->query.bias, rows, query, NULL, n, n, n, -1}, texts, n, me, threads);
+  meet(run);
+  long head, heads;
+  float *own = (float *)(at->own + at->own_size * (size_t)me);
+  share(texts * e->heads, 1, me, threads, &first, &end);
+  for (long task = first; task < end;) {
+    const long r = task / e->heads;
+    head = task % e->heads;
+    heads = least(e->heads, head + end - task);
+    attend_first(run, text + r, query + r * n, context + r * n, own, head, heads);
+    task += heads - head;
+  }
+  meet(run);
+  half_shared(&(half_product){last->output.weight, last->output.bias, context, middle, rows, n, n, n, -1}, texts, n, me, threads);
+  meet(run);
+  share(texts, 1, me, threads, &first, &end);
+  for (long r = first; r < end; r++) normalise(middle + r * n, &last->attention_norm, last->attention_epsilon, n);
+  meet(run);
+  half_shared(&(half_product){last->up.weight, last->up.bias, middle, raised, NULL, n, n, inner, e->activation}, texts, inner, me, threads);
+  meet(run);
+  half_shared(&(half_product){last->down.weight, last->down.bias, raised, lowered, middle, inner, inner, n, -1}, texts, n, me, threads);
+  meet(run);
+  for (long r = first; r < end; r++) {
+    normalise(lowered + r * n, &last->norm, last->epsilon, n);
+    if (!e->labels) memcpy(run->batch->answer + (text + r) * n, lowered + r * n, (size_t)n * sizeof(float));
+  }
+  meet(run);
+  if (!e->labels) return;
+  half_shared(&(half_product){e->dense.weight, e->dense.bias, lowered, query, NULL, n, n, n, -1}, texts, n, me, threads);
+  meet(run);
+  const long labels = (e->labels + HALF_PANEL - 1) / HALF_PANEL * HALF_PANEL;
+  for (long r = first; r < end; r++) {
+    float *row = query + r * n;
+    for (long i = 0; i < n; i += VF) store_f(row + i, tanh_f(load_f(row + i)));
+    half_product out = {e->out.weight, e->out.bias, row, rows + r * n, NULL, n, n, labels, -1};
+    multiply_half(&out, 1, 0, labels);
+    memcpy(run->batch->answer + (text + r) * e->labels, rows + r * n, (size_t)e->labels * sizeof(float));
+  }
+  meet(run);
+}
+
+static void give_rows(const batch_run *run, int me) {
+  const long n = run->encoder->hidden, width = run->batch->width;
+  long first, end;
+  share(run->batch->texts, 1, me, run->threads, &first, &end);
+  for (long text = first; text < end; text++) {
+    const long start = run->at.start[text], tokens = run->at.start[text + 1] - start;
+    float *to = run->batch->answer + text * width * n;
+    memcpy(to, run->at.rows + start * n, (size_t)(tokens * n) * sizeof(float));
+    memset(to + tokens * n, 0, (size_t)((width - tokens) * n) * sizeof(float));
+  }
+}
+
+static void whole_batch(void *context, int me, int threads) {
+  batch_run *run = context;
+  (void)threads;
+  embed(run, me);
+  meet(run);
+  for (long number = 0; number < run->encoder->layers; number++) all_rows(run, me, number);
+  if (!run->encoder->last) {
+    give_rows(run, me);
+    return;
+  }
+  for (long text = 0; text < run->batch->texts; text += FIRST_ROWS)
+    first_rows(run, me, text, least(FIRST_ROWS, run->batch->texts - text));
+}
+
+/* Tokens without the padding behind them. */
+static int read_batch(batch_run *run) {
+  const bge_encoder *e = run->encoder;
+  const bge_batch *b = run->batch;
+  long t = 0;
+  for (long text = 0; text < b->texts; text++) {
+    const int64_t *ids = b->ids + text * b->width, *mask = b->mask + text * b->width;
+    long tokens = b->width, real = 0, counted = 0;
+    while (tokens > 1 && !mask[tokens - 1]) tokens--;
+    run->at.start[text] = t;
+    for (long i = 0; i < tokens; i++, t++) {
+      const int64_t type = b->types ? b->types[text * b->width + i] : 0;
+      long position = i;
+      if (e->padding_id >= 0) position = ids[i] == e->padding_id ? e->padding_id : e->padding_id + ++counted;
+      if (ids[i] < 0 || ids[i] >= e->vocabulary) return BGE_BAD_ID;
+      if (e->type_rows && (type < 0 || type >= e->types)) return BGE_BAD_TYPE;
+      if (position >= e->positions) return BGE_BAD_POSITION;
+      run->at.ids[t] = (int32_t)ids[i];
+      run->at.types[t] = (int32_t)type;
+      run->at.positions[t] = (int32_t)position;
+      real += mask[i] != 0;
+    }
+    run->at.holes[text] = real < tokens;
+  }
+  run->at.start[b->texts] = t;
+  run->tokens = t;
+  return BGE_DONE;
+}
+
+/* The first rows borrow the space of all rows, which must then hold enough of them. */
+static long room_for(long texts, long width) { return most(texts * width, 2 * FIRST_ROWS); }
+static long block_rows(long tokens, int threads) {
+  return most(FIRST_ROWS, threads > 1 ? least(tokens, 4 * BLOCK_ROWS) : least(tokens, BLOCK_ROWS));
+}
+
+int64_t JOIN(bge_workspace, BGE_VARIANT)(const bge_encoder *encoder, int64_t texts, int64_t width, int threads) {
+  space at;
+  const long tokens = room_for(texts, width);
+  char *base = (char *)64;
+  return lay_out(&at, encoder, texts, tokens, width, block_rows(tokens, threads), threads, base) - base;
+}
+
+int JOIN(bge_run, BGE_VARIANT)(const bge_encoder *encoder, const bge_batch *batch, void *workspace, bge_pool *pool) {
+  batch_run run = {.encoder = encoder, .batch = batch, .pool = pool, .threads = bge_threads(pool)};
+  const long tokens = room_for(batch->texts, batch->width);
+  run.block = block_rows(tokens, run.threads);
+  lay_out(&run.at, encoder, batch->texts, tokens, batch->width, run.block, run.threads, workspace);
+  const int answer = read_batch(&run);
+  if (answer == BGE_DONE) bge_parallel(pool, whole_batch, &run);
+  return answer;
+}

@@ -1,0 +1,202 @@
+"""`Encoder` -> weights as the compiled kernels read them: the arithmetic of `int8`, without a graph.
+
+The file is a safetensors file whose tensors begin at multiples of 64 bytes. Its metadata holds the numbers that are no
+tensors. What `RowInt8` does with operators, the kernels do between the products: `int8` explains it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bge_onnx._graph.build import Rows, Site, scaled
+from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm
+from bge_onnx._graph.int8 import GELU_ZERO, SYMMETRIC_ZERO, quantise_columns
+
+__all__ = ["PACKED", "can_pack", "pack"]
+
+PACKED = "model.safetensors"
+
+_PANEL, _HALF_PANEL = 64, 32
+_ALIGNMENT = 64
+_HEADER = 1 << 17  # bytes set aside for it
+_SLICE = 4096  # rows of a table that are in memory at once
+_DTYPES = {"f4": "F32", "f2": "F16", "i1": "I8", "i4": "I32"}
+_ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2}
+
+
+def can_pack(encoder: Encoder) -> bool:
+    """Whether its widths are multiples of what the kernels take at a time."""
+    width = encoder.hidden // encoder.heads
+    labels = 0 if encoder.head is None else len(encoder.head.out.bias)
+    return (
+        encoder.hidden % _PANEL == 0
+        and encoder.layers[0].up.weight.shape[1] % _PANEL == 0
+        and width in (32, 64)
+        and labels <= encoder.hidden
+    )
+
+
+def pack(encoder: Encoder, rows: Rows, path: Path, *, factors: Mapping[Site, Array]) -> None:
+    """Write the weights of an encoder.
+
+    Args:
+        encoder: With `smooth_context` done.
+        rows: "cls" for the first row or the logits of a classifier, "tokens" for all rows.
+        path: The file.
+        factors: What `row_factors` has found.
+    """
+    typed = "token_type_ids" in encoder.inputs
+    whole = len(encoder.layers) - (rows == "cls")
+    facts = {
+        "hidden": encoder.hidden,
+        "heads": encoder.heads,
+        "inner": encoder.layers[0].up.weight.shape[1],
+        "layers": whole,
+        "activation": _ACTIVATIONS[encoder.activation],
+        "padding_id": -1 if encoder.padding_id is None else encoder.padding_id,
+        "labels": len(encoder.head.out.bias) if rows == "cls" and encoder.head is not None else 0,
+        "epsilon": encoder.norm.epsilon,
+    }
+    with _File(path) as file:
+        words = (encoder.words[at : at + _SLICE] for at in range(0, len(encoder.words), _SLICE))
+        file.table("words", encoder.words.shape, words)
+        file.add("positions", encoder.positions if typed else encoder.positions + encoder.types[0])
+        if typed:
+            file.add("types", encoder.types)
+        file.norm("embeddings.norm", encoder.norm)
+        epsilons = []
+        for number in range(len(encoder.layers)):
+            layer = encoder.layers[number]
+            epsilons += [layer.attention_norm.epsilon, layer.norm.epsilon]
+            if number < whole:
+                _whole_layer(file, number, layer, encoder, factors)
+            else:
+                _first_row(file, layer, encoder)
+        if facts["labels"] and encoder.head is not None:
+            _classifier(file, encoder.head)
+        file.finish({**facts, "epsilons": epsilons, "inputs": list(encoder.inputs)})
+
+
+def _whole_layer(file: _File, number: int, layer: Layer, encoder: Encoder, factors: Mapping[Site, Array]) -> None:
+    rows, middle = factors[Site(number, "rows")], factors[Site(number, "middle")]
+    asked = scaled(layer.query, encoder.hidden // encoder.heads)
+    # The key's bias adds the same to all scores of a query; the value's goes into the output's, since weights sum to 1.
+    nothing = np.zeros_like(layer.key.bias)
+    weight = np.concatenate([asked.weight, layer.key.weight, layer.value.weight], axis=1) / rows[:, None]
+    attention = Linear(weight, np.concatenate([asked.bias, nothing, nothing]))
+    output = Linear(layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
+    up = Linear(layer.up.weight / middle[:, None], layer.up.bias)
+    file.add(f"{number}.rows", rows)
+    file.add(f"{number}.middle", middle)
+    for name, linear, zero in (
+        ("attention", attention, SYMMETRIC_ZERO),
+        ("output", output, SYMMETRIC_ZERO),
+        ("up", up, SYMMETRIC_ZERO),
+        ("down", layer.down, GELU_ZERO),
+    ):
+        file.product(f"{number}.{name}", linear, zero)
+    file.norm(f"{number}.attention_norm", layer.attention_norm)
+    file.norm(f"{number}.norm", layer.norm)
+
+
+def _first_row(file: _File, layer: Layer, encoder: Encoder) -> None:
+    heads, width = encoder.heads, encoder.hidden // encoder.heads
+    asked = scaled(layer.query, width)
+    file.half("last.query", asked.weight, asked.bias)
+    file.halves("last.key", layer.key.weight.T.reshape(heads, width, -1))
+    file.halves("last.value", layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2))
+    file.half("last.output", layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
+    file.half("last.up", layer.up.weight, layer.up.bias)
+    file.half("last.down", layer.down.weight, layer.down.bias)
+    file.norm("last.attention_norm", layer.attention_norm)
+    file.norm("last.norm", layer.norm)
+
+
+def _classifier(file: _File, head: Head) -> None:
+    missing = -len(head.out.bias) % _HALF_PANEL
+    file.half("dense", head.dense.weight, head.dense.bias)
+    file.half("out", np.pad(head.out.weight, ((0, 0), (0, missing))), np.pad(head.out.bias, (0, missing)))
+
+
+def panels(whole: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """(in, out) -> (out / 64, in / 4, 64, 4)."""
+    rows, columns = whole.shape
+    return whole.reshape(rows // 4, 4, columns // _PANEL, _PANEL).transpose(2, 0, 3, 1)
+
+
+def half_panels(weight: Array) -> npt.NDArray[np.float16]:
+    """(in, out) -> (out / 32, in, 32)."""
+    rows, columns = weight.shape
+    return weight.astype(np.float16).reshape(rows, columns // _HALF_PANEL, _HALF_PANEL).transpose(1, 0, 2)
+
+
+class _File:
+    """A safetensors file in the making; every tensor is written at once, and the header last."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._file.seek(_HEADER)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, name: str, array: npt.NDArray[Any]) -> None:
+        self.table(name, array.shape, [array], array.dtype)
+
+    def table(self, name: str, shape: tuple[int, ...], parts: Any, dtype: npt.DTypeLike = np.float32) -> None:
+        start = self._file.tell()
+        for part in parts:
+            np.ascontiguousarray(part, dtype).tofile(self._file)
+        end = self._file.tell()
+        self._entries[name] = {
+            "dtype": _DTYPES[np.dtype(dtype).str[1:]],
+            "shape": list(shape),
+            "data_offsets": [start - _HEADER, end - _HEADER],
+        }
+        missing = -end % _ALIGNMENT
+        if missing:  # the format wants no gaps
+            self._file.write(bytes(missing))
+            self._entries[f"{name}.gap"] = {
+                "dtype": "U8",
+                "shape": [missing],
+                "data_offsets": [end - _HEADER, end + missing - _HEADER],
+            }
+
+    def norm(self, name: str, norm: Norm) -> None:
+        self.add(f"{name}.gamma", norm.gamma)
+        self.add(f"{name}.beta", norm.beta)
+
+    def product(self, name: str, linear: Linear, zero: int) -> None:
+        whole, scale = quantise_columns(linear.weight)
+        self.add(name, panels(whole))
+        self.add(f"{name}.scale", scale)
+        self.add(f"{name}.bias", linear.bias)
+        self.add(f"{name}.offset", zero * whole.sum(axis=0, dtype=np.int32))
+
+    def half(self, name: str, weight: Array, bias: Array) -> None:
+        self.add(name, half_panels(weight))
+        self.add(f"{name}.bias", bias)
+
+    def halves(self, name: str, weights: Array) -> None:
+        self.add(name, np.stack([half_panels(weight) for weight in weights]))
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        header = json.dumps({"__metadata__": {"encoder": json.dumps(facts)}, **self._entries}).encode()
+        if len(header) > _HEADER - 8:
+            msg = f"a header of {len(header)} bytes does not fit"
+            raise ValueError(msg)
+        self._file.seek(0)
+        self._file.write((_HEADER - 8).to_bytes(8, "little") + header.ljust(_HEADER - 8))
