@@ -71,7 +71,7 @@ typedef struct {
   int32_t types;
   int32_t labels; /* 0: no classifier */
   float epsilon;  /* of the norm behind the embeddings */
-  const float *word_rows;
+  const uint16_t *word_rows; /* float16 */
   const float *position_rows;
   const float *type_rows;
   bge_norm norm;

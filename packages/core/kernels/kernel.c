@@ -24,8 +24,6 @@ INLINE long least(long a, long b) { return a < b ? a : b; }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------ */
 
-INLINE vf load_half(const uint16_t *from);
-
 static void normalise(float *row, const bge_norm *norm, float epsilon, long n) {
   vf sum = zero_f();
   for (long i = 0; i < n; i += VF) sum += load_f(row + i);
@@ -502,10 +500,10 @@ static void embed(const batch_run *run, int me) {
   long first, end;
   share(run->tokens, 1, me, run->threads, &first, &end);
   for (long t = first; t < end; t++) {
-    const float *word = e->word_rows + (long)run->at.ids[t] * n;
+    const uint16_t *word = e->word_rows + (long)run->at.ids[t] * n;
     const float *position = e->position_rows + (long)run->at.positions[t] * n;
     float *row = run->at.rows + t * n;
-    for (long i = 0; i < n; i += VF) store_f(row + i, load_f(word + i) + load_f(position + i));
+    for (long i = 0; i < n; i += VF) store_f(row + i, load_half(word + i) + load_f(position + i));
     if (e->type_rows) {
       const float *type = e->type_rows + (long)run->at.types[t] * n;
       for (long i = 0; i < n; i += VF) store_f(row + i, load_f(row + i) + load_f(type + i));

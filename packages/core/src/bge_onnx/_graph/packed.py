@@ -66,7 +66,7 @@ def pack(encoder: Encoder, rows: Rows, path: Path, *, factors: Mapping[Site, Arr
     }
     with _File(path) as file:
         words = (encoder.words[at : at + _SLICE] for at in range(0, len(encoder.words), _SLICE))
-        file.table("words", encoder.words.shape, words)
+        file.table("words", encoder.words.shape, words, np.float16)
         file.add("positions", encoder.positions if typed else encoder.positions + encoder.types[0])
         if typed:
             file.add("types", encoder.types)

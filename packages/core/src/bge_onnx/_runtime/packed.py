@@ -73,9 +73,9 @@ class PackedWeights:
             padding_id=int(facts["padding_id"]),
             labels=labels,
             epsilon=float(facts["epsilon"]),
-            vocabulary=tensors.rows("words", hidden),
-            positions=tensors.rows("positions", hidden),
-            types=tensors.rows("types", hidden) if typed else 0,
+            vocabulary=tensors.rows("words", 2 * hidden),
+            positions=tensors.rows("positions", 4 * hidden),
+            types=tensors.rows("types", 4 * hidden) if typed else 0,
             word_rows=tensors.at("words"),
             position_rows=tensors.at("positions"),
             type_rows=tensors.at("types") if typed else None,
@@ -114,9 +114,9 @@ class _Tensors:
     def __contains__(self, name: str) -> bool:
         return name in self._entries
 
-    def rows(self, name: str, width: int) -> int:
-        """Rows of a table of float32."""
-        return self._bytes(name) // (4 * width)
+    def rows(self, name: str, size: int) -> int:
+        """Rows of a table, of so many bytes each."""
+        return self._bytes(name) // size
 
     def at(self, name: str, size: int | None = None) -> int:
         """Where a tensor of so many bytes begins."""
