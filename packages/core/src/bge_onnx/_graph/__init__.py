@@ -102,13 +102,15 @@ def prepare(
     factors = row_factors(smoothed, highest)
     if packed and can_pack(smoothed):
         path, output, found = _packed(smoothed, rows, folder, factors)
+        how = "row-wise int8 in compiled kernels"
     else:
         graph = build(smoothed, rows, folder, arithmetic=lambda writer: RowInt8(writer, factors))
         path, output, found = graph.path, graph.output, answers(open_graph(graph, threads=threads), encoder)
+        how = "row-wise int8"
     largest, relative = difference(expected, found, encoder)
     if not relative <= _INT8_TOLERANCE:
         raise UnrecognisedGraph(f"8-bit products move the output by {relative:.0%} on random ids")
-    return PreparedGraph(path, output, largest, _note(encoder, rows, f"row-wise int8, {relative:.1%} off on random ids"))
+    return PreparedGraph(path, output, largest, _note(encoder, rows, f"{how}, {relative:.1%} off on random ids"))
 
 
 def prepare_portable(original: Original, folder: Path, *, rows: Rows, data: str) -> PreparedGraph:
@@ -169,9 +171,7 @@ def prepare_cuda(
     return PreparedGraph(graph.path, graph.output, largest, note)
 
 
-def _packed(
-    encoder: Encoder, rows: Rows, folder: Path, factors: Mapping[Site, Array]
-) -> tuple[Path, str, list[Array]]:
+def _packed(encoder: Encoder, rows: Rows, folder: Path, factors: Mapping[Site, Array]) -> tuple[Path, str, list[Array]]:
     """Pack the weights: the file, the name of its output, and what the kernels answer."""
     path = folder / PACKED
     pack(encoder, rows, path, factors=factors)

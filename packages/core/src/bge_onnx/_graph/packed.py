@@ -7,7 +7,7 @@ tensors. What `RowInt8` does with operators, the kernels do between the products
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -90,7 +90,7 @@ def _whole_layer(file: _File, number: int, layer: Layer, encoder: Encoder, facto
     # The key's bias adds the same to all scores of a query; the value's goes into the output's, since weights sum to 1.
     nothing = np.zeros_like(layer.key.bias)
     weight = np.concatenate([asked.weight, layer.key.weight, layer.value.weight], axis=1) / rows[:, None]
-    attention = Linear(weight, np.concatenate([asked.bias, nothing, nothing]))
+    attention = Linear(np.asarray(weight, np.float32), np.concatenate([asked.bias, nothing, nothing]))
     output = Linear(layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
     up = Linear(layer.up.weight / middle[:, None], layer.up.bias)
     file.add(f"{number}.rows", rows)
@@ -156,7 +156,9 @@ class _File:
     def add(self, name: str, array: npt.NDArray[Any]) -> None:
         self.table(name, array.shape, [array], array.dtype)
 
-    def table(self, name: str, shape: tuple[int, ...], parts: Any, dtype: npt.DTypeLike = np.float32) -> None:
+    def table(
+        self, name: str, shape: tuple[int, ...], parts: Iterable[npt.NDArray[Any]], dtype: npt.DTypeLike = np.float32
+    ) -> None:
         start = self._file.tell()
         for part in parts:
             np.ascontiguousarray(part, dtype).tofile(self._file)

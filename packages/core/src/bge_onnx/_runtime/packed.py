@@ -178,7 +178,9 @@ def _first_row(tensors: _Tensors, hidden: int, inner: int, epsilons: list[float]
 class PackedSession:
     """An open model; batches run at the same time, each on the thread that brings it, or one by one on all threads."""
 
-    def __init__(self, spec: SessionSpec, weights: PackedWeights, *, threads: int = 1, kernel: int | None = None) -> None:
+    def __init__(
+        self, spec: SessionSpec, weights: PackedWeights, *, threads: int = 1, kernel: int | None = None
+    ) -> None:
         """Make a session of mapped weights.
 
         Args:
