@@ -11,7 +11,8 @@
 
 #define BGE_API __attribute__((visibility("default")))
 
-enum { AVX2 = 1, AVX2VNNI = 2, AVX512 = 4, AVX512BF16 = 8 };
+/* The first four multiply in 8 bits, and the fourth attends in bfloat16; the last one does everything in it. */
+enum { AVX2 = 1, AVX2VNNI = 2, AVX512 = 4, AVX512BF16 = 8, BFLOAT16 = 16 };
 
 BGE_API int bge_kernels_version(void) { return BGE_LAYOUT; }
 
@@ -31,7 +32,7 @@ BGE_API int bge_kernels_here(void) {
   if (here && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
     here |= AVX512;
-    if (__builtin_cpu_supports("avx512bf16")) here |= AVX512BF16;
+    if (__builtin_cpu_supports("avx512bf16")) here |= AVX512BF16 | BFLOAT16;
   }
   return here;
 }
@@ -43,6 +44,7 @@ BGE_API int64_t bge_workspace(int kernel, const bge_encoder *encoder, int64_t te
   case AVX2VNNI: return bge_workspace_avx2vnni(encoder, texts, width, threads);
   case AVX512: return bge_workspace_avx512(encoder, texts, width, threads);
   case AVX512BF16: return bge_workspace_avx512bf16(encoder, texts, width, threads);
+  case BFLOAT16: return bge_workspace_bfloat16(encoder, texts, width, threads);
   default: return 0;
   }
 }
@@ -54,6 +56,7 @@ BGE_API int bge_run(int kernel, const bge_encoder *encoder, const bge_batch *bat
   case AVX2VNNI: return bge_run_avx2vnni(encoder, batch, workspace, pool);
   case AVX512: return bge_run_avx512(encoder, batch, workspace, pool);
   case AVX512BF16: return bge_run_avx512bf16(encoder, batch, workspace, pool);
+  case BFLOAT16: return bge_run_bfloat16(encoder, batch, workspace, pool);
   default: return BGE_BAD_KERNEL;
   }
 }

@@ -1,6 +1,6 @@
-/* Encoders of BERT's and XLM-R's kind with 8-bit products: one call runs one batch.
+/* Encoders of BERT's and XLM-R's kind, with products in 8 bits or in bfloat16: one call runs one batch.
  *
- * Rows of activations are unsigned 8-bit integers, each row with a scale of its own; columns of weights are signed ones,
+ * In 8 bits, rows of activations are unsigned 8-bit integers, each row with a scale of its own; columns of weights are signed ones,
  * each column with a scale of its own. Everything a row needs comes from that row, or in attention from its text: a
  * text has the same bits alone and in any batch. */
 #ifndef BGE_KERNELS_H
@@ -10,11 +10,11 @@
 
 #define BGE_LAYOUT 1 /* of the structures and of packed weights */
 
-/* A product in 8 bits. `weight` lies in panels of 64 columns: [out / 64][in / 4][64][4]. `offset` is what the zero
- * point of the rows adds to every column: zero * sum of the column. */
+/* A product. `weight` lies in panels of 64 columns: [out / 64][in / 4][64][4] in 8 bits, [out / 64][in / 2][64][2] in
+ * bfloat16. `offset` is what the zero point of the rows adds to every column: zero * sum of the column. */
 typedef struct {
   const int8_t *weight;
-  const float *scale;    /* (out) */
+  const float *scale;    /* (out); null in bfloat16, as offset is */
   const float *bias;     /* (out) */
   const int32_t *offset; /* (out) */
 } bge_product;
@@ -30,7 +30,8 @@ typedef struct {
   const float *beta;
 } bge_norm;
 
-/* A layer that computes all rows. `rows` and `middle` multiply channels before they are rounded, (hidden) each. */
+/* A layer that computes all rows. `rows` and `middle` multiply channels before they are rounded to 8 bits, (hidden)
+ * each; null in bfloat16. */
 typedef struct {
   const float *rows;
   const float *middle;
@@ -107,6 +108,7 @@ BGE_KERNEL(avx2);
 BGE_KERNEL(avx2vnni);
 BGE_KERNEL(avx512);
 BGE_KERNEL(avx512bf16);
+BGE_KERNEL(bfloat16);
 #endif
 
 #endif

@@ -39,8 +39,25 @@ static void normalise(float *row, const bge_norm *norm, float epsilon, long n) {
     store_f(row + i, (load_f(row + i) - means) * factor * load_f(norm->gamma + i) + load_f(norm->beta + i));
 }
 
+#ifdef BGE_BFLOAT16
+
+/* Rows that meet weights are in bfloat16, and need neither a scale nor factors. */
+typedef uint16_t narrow_t;
+
+static float round_symmetric(const float *row, const float *factor, narrow_t *to, long n) {
+  (void)factor;
+  for (long i = 0; i < n; i += 2 * VF) store_pairs(to + i, row + i);
+  return 1.0f;
+}
+
+static float round_one_sided(const float *row, narrow_t *to, long n) { return round_symmetric(row, NULL, to, n); }
+
+#else
+
+typedef uint8_t narrow_t;
+
 /* Round a row to 8 bits around 128; returns the scale. `factor` multiplies channels first, or is null. */
-static float round_symmetric(const float *row, const float *factor, uint8_t *whole, long n) {
+static float round_symmetric(const float *row, const float *factor, narrow_t *to, long n) {
   vf most = same_f(1e-6f);
   for (long i = 0; i < n; i += VF) {
     vf x = load_f(row + i);
@@ -52,21 +69,23 @@ static float round_symmetric(const float *row, const float *factor, uint8_t *who
   for (long i = 0; i < n; i += VF) {
     vf x = load_f(row + i);
     if (factor) x *= load_f(factor + i);
-    store_bytes(whole + i, x * inverse, SYMMETRIC_ZERO);
+    store_bytes(to + i, x * inverse, SYMMETRIC_ZERO);
   }
   return scale;
 }
 
 /* The same for what an activation has made: nowhere far below 0, so the zero point is 32. */
-static float round_one_sided(const float *row, uint8_t *whole, long n) {
+static float round_one_sided(const float *row, narrow_t *to, long n) {
   vf most = load_f(row);
   for (long i = VF; i < n; i += VF) most = max_f(most, load_f(row + i));
   const float needed = highest_f(most) * (1.0f / (255 - GELU_ZERO)), least = 0.17f / GELU_ZERO;
   const float scale = needed > least ? needed : least;
   const vf inverse = same_f(1.0f / scale);
-  for (long i = 0; i < n; i += VF) store_bytes(whole + i, load_f(row + i) * inverse, GELU_ZERO);
+  for (long i = 0; i < n; i += VF) store_bytes(to + i, load_f(row + i) * inverse, GELU_ZERO);
   return scale;
 }
+
+#endif
 
 /* erf(z) / z for |z| <= 3.4 as a polynomial in z * z / 5.78 - 1 (minimax, 1.5e-6); beyond, erf is 1. */
 INLINE vf gelu(vf x) {
@@ -106,11 +125,32 @@ INLINE vf activated(vf x, int activation) {
   return x;
 }
 
-/* ---- products in 8 bits ---------------------------------------------------------------------------------------- */
+/* ---- products of narrow rows ---------------------------------------------------------------------------------------- */
+
+#ifdef BGE_BFLOAT16
+
+typedef vf sums;
+INLINE sums begin(const bge_product *by, long column) { return load_f(by->bias + column); }
+INLINE sums add(sums sum, vi rows, vi weights) { return dot_pairs(sum, rows, weights); }
+INLINE vf end(sums sum, const bge_product *by, long column, float scale) {
+  (void)by, (void)column, (void)scale;
+  return sum;
+}
+
+#else
+
+typedef vi sums;
+INLINE sums begin(const bge_product *by, long column) { return -load_i(by->offset + column); }
+INLINE sums add(sums sum, vi rows, vi weights) { return dot_bytes(sum, rows, weights); }
+INLINE vf end(sums sum, const bge_product *by, long column, float scale) {
+  return whole_to_f(sum) * load_f(by->scale + column) * same_f(scale) + load_f(by->bias + column);
+}
+
+#endif
 
 typedef struct {
   const bge_product *by;
-  const uint8_t *rows; /* (.., in) */
+  const narrow_t *rows; /* (.., in) */
   const float *scales; /* of the rows */
   float *out;
   const float *added; /* with the rows of `out`, or null */
@@ -121,32 +161,27 @@ typedef struct {
 
 /* Rows `row` to `row + mr`, TILE_COLUMNS columns from `column` on. */
 INLINE void product_tile(const product *p, long row, long column, const int mr) {
-  const uint8_t *a = p->rows + row * p->in;
-  const int8_t *b = p->by->weight + column / PANEL * PANEL * p->in + column % PANEL * 4;
-  const long in = p->in;
-  vi sum[TILE_ROWS][TILE_VECTORS];
-  for (int j = 0; j < TILE_VECTORS; j++) {
-    const vi start = -load_i(p->by->offset + column + j * VF);
-    for (int i = 0; i < mr; i++) sum[i][j] = start;
-  }
-  for (long k = 0; k < in; k += 4, b += 4 * PANEL) {
+  const long bytes = p->in * (long)sizeof(narrow_t);
+  const uint8_t *a = (const uint8_t *)p->rows + row * bytes;
+  const int8_t *b = p->by->weight + column / PANEL * PANEL * bytes + column % PANEL * 4;
+  sums sum[TILE_ROWS][TILE_VECTORS];
+  for (int j = 0; j < TILE_VECTORS; j++)
+    for (int i = 0; i < mr; i++) sum[i][j] = begin(p->by, column + j * VF);
+  for (long k = 0; k < bytes; k += 4, b += 4 * PANEL) {
     vi w[TILE_VECTORS];
     for (int j = 0; j < TILE_VECTORS; j++) w[j] = load_bytes(b + j * VB);
     for (int i = 0; i < mr; i++) {
-      const vi x = same_bytes(a + i * in + k);
-      for (int j = 0; j < TILE_VECTORS; j++) sum[i][j] = dot_bytes(sum[i][j], x, w[j]);
+      const vi x = same_bytes(a + i * bytes + k);
+      for (int j = 0; j < TILE_VECTORS; j++) sum[i][j] = add(sum[i][j], x, w[j]);
     }
   }
-  for (int j = 0; j < TILE_VECTORS; j++) {
-    const vf scale = load_f(p->by->scale + column + j * VF), bias = load_f(p->by->bias + column + j * VF);
+  for (int j = 0; j < TILE_VECTORS; j++)
     for (int i = 0; i < mr; i++) {
       const long at = (row + i) * p->width + column + j * VF;
-      vf y = whole_to_f(sum[i][j]) * scale * same_f(p->scales[row + i]) + bias;
-      y = activated(y, p->activation);
+      vf y = activated(end(sum[i][j], p->by, column + j * VF, p->scales[row + i]), p->activation);
       if (p->added) y += load_f(p->added + at);
       store_f(p->out + at, y);
     }
-  }
 }
 
 /* Rows [row, rows) of columns [column, columns), in whole panels. */
@@ -397,9 +432,9 @@ typedef struct {
   float *attention;   /* (tokens, 3 * hidden) */
   float *context;     /* (tokens, hidden) */
   float *inner;       /* (block, inner) */
-  uint8_t *whole;     /* (tokens, hidden) */
+  narrow_t *narrow;      /* (tokens, hidden) */
   float *scales;      /* (tokens) */
-  uint8_t *block_whole; /* (block, inner) */
+  narrow_t *block_narrow;  /* (block, inner) */
   float *block_scales;  /* (block) */
   char *own;          /* of every thread */
   size_t own_size;
@@ -439,9 +474,9 @@ static char *lay_out(space *at, const bge_encoder *e, long texts, long tokens, l
   at->attention = take(&r, t * 3 * hidden * sizeof(float));
   at->context = take(&r, t * hidden * sizeof(float));
   at->inner = take(&r, b * (size_t)e->inner * sizeof(float));
-  at->whole = take(&r, t * hidden);
+  at->narrow = take(&r, t * hidden * sizeof(narrow_t));
   at->scales = take(&r, t * sizeof(float));
-  at->block_whole = take(&r, b * (size_t)most(e->inner, e->hidden));
+  at->block_narrow = take(&r, b * (size_t)most(e->inner, e->hidden) * sizeof(narrow_t));
   at->block_scales = take(&r, b * sizeof(float));
   const size_t keys = (size_t)padded_keys(width);
   size_t own = keys * head * sizeof(float) * 2 + (size_t)QUERIES * (KEYS + 64) * sizeof(float) + 256;
@@ -509,7 +544,7 @@ static void embed(const batch_run *run, int me) {
       for (long i = 0; i < n; i += VF) store_f(row + i, load_f(row + i) + load_f(type + i));
     }
     normalise(row, &e->norm, e->epsilon, n);
-    if (e->layers) run->at.scales[t] = round_symmetric(row, e->layer[0].rows, run->at.whole + t * n, n);
+    if (e->layers) run->at.scales[t] = round_symmetric(row, e->layer[0].rows, run->at.narrow + t * n, n);
   }
 }
 
@@ -534,37 +569,38 @@ static void attend_all(const batch_run *run, int me) {
 }
 
 /* From attention's results to the next layer's input, for the rows [row, row + rows). */
-static void feed_forward(const batch_run *run, int me, const bge_layer *layer, const float *next, long row, long rows) {
+static void feed_forward(const batch_run *run, int me, const bge_layer *layer, long row, long rows) {
   const bge_encoder *e = run->encoder;
   const space *at = &run->at;
+  const bge_layer *next = layer + 1 < e->layer + e->layers ? layer + 1 : NULL;
   const long n = e->hidden, inner = e->inner;
   const int threads = run->threads;
   float *values = at->rows + row * n, *middle = at->middle + row * n;
   long first, end;
   share(rows, 1, me, threads, &first, &end);
   for (long r = first; r < end; r++)
-    at->block_scales[r] = round_symmetric(at->context + (row + r) * n, NULL, at->block_whole + r * n, n);
+    at->block_scales[r] = round_symmetric(at->context + (row + r) * n, NULL, at->block_narrow + r * n, n);
   meet(run);
-  const product output = {&layer->output, at->block_whole, at->block_scales, middle, values, n, n, -1};
+  const product output = {&layer->output, at->block_narrow, at->block_scales, middle, values, n, n, -1};
   multiply_shared(&output, rows, n, me, threads);
   meet(run);
   for (long r = first; r < end; r++) {
     normalise(middle + r * n, &layer->attention_norm, layer->attention_epsilon, n);
-    at->block_scales[r] = round_symmetric(middle + r * n, layer->middle, at->block_whole + r * n, n);
+    at->block_scales[r] = round_symmetric(middle + r * n, layer->middle, at->block_narrow + r * n, n);
   }
   meet(run);
-  const product up = {&layer->up, at->block_whole, at->block_scales, at->inner, NULL, n, inner, e->activation};
+  const product up = {&layer->up, at->block_narrow, at->block_scales, at->inner, NULL, n, inner, e->activation};
   multiply_shared(&up, rows, inner, me, threads);
   meet(run);
   for (long r = first; r < end; r++)
-    at->block_scales[r] = round_one_sided(at->inner + r * inner, at->block_whole + r * inner, inner);
+    at->block_scales[r] = round_one_sided(at->inner + r * inner, at->block_narrow + r * inner, inner);
   meet(run);
-  const product down = {&layer->down, at->block_whole, at->block_scales, values, middle, inner, n, -1};
+  const product down = {&layer->down, at->block_narrow, at->block_scales, values, middle, inner, n, -1};
   multiply_shared(&down, rows, n, me, threads);
   meet(run);
   for (long r = first; r < end; r++) {
     normalise(values + r * n, &layer->norm, layer->epsilon, n);
-    if (next) at->scales[row + r] = round_symmetric(values + r * n, next, at->whole + (row + r) * n, n);
+    if (next) at->scales[row + r] = round_symmetric(values + r * n, next->rows, at->narrow + (row + r) * n, n);
   }
   meet(run);
 }
@@ -572,14 +608,13 @@ static void feed_forward(const batch_run *run, int me, const bge_layer *layer, c
 static void all_rows(const batch_run *run, int me, long number) {
   const bge_encoder *e = run->encoder;
   const bge_layer *layer = e->layer + number;
-  const float *next = number + 1 < e->layers ? layer[1].rows : NULL;
-  const product asked = {&layer->attention, run->at.whole, run->at.scales, run->at.attention, NULL, e->hidden, 3 * e->hidden, -1};
+  const product asked = {&layer->attention, run->at.narrow, run->at.scales, run->at.attention, NULL, e->hidden, 3 * e->hidden, -1};
   multiply_shared(&asked, run->tokens, 3 * e->hidden, me, run->threads);
   meet(run);
   attend_all(run, me);
   meet(run);
   for (long row = 0; row < run->tokens; row += run->block)
-    feed_forward(run, me, layer, next, row, least(run->block, run->tokens - row));
+    feed_forward(run, me, layer, row, least(run->block, run->tokens - row));
 }
 
 /* Heads [head, heads) of the one query of a text: seen (heads, hidden) and mixed (heads, hidden) are its space. */

@@ -19,7 +19,6 @@
 #ifdef __AVX512F__
 
 typedef __m512 vf;
-typedef __m512i vi_;
 typedef int32_t vi __attribute__((vector_size(64)));
 enum { VF = 16, VB = 64, TILE_ROWS = 6, TILE_VECTORS = 4, HALF_ROWS = 8, SCORE_ROWS = 6, SCORE_VECTORS = 4, MIX_VECTORS = 2 };
 
@@ -183,6 +182,12 @@ INLINE_ float exp_one(float x) {
 }
 
 #ifdef __AVX512BF16__
+
+/* 2 VF floats as bfloat16. */
+INLINE_ void store_pairs(uint16_t *to, const float *from) {
+  _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(load_f(from + VF), load_f(from)));
+}
+INLINE_ vf dot_pairs(vf sum, vi rows, vi weights) { return _mm512_dpbf16_ps(sum, (__m512bh)rows, (__m512bh)weights); }
 
 /* Two numbers in bfloat16 a unit. */
 #define KEY_UNITS(width) ((width) / 2)

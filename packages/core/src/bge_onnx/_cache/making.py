@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from bge_onnx._catalogue.spec import Precision
-from bge_onnx._kernels import kernel
+from bge_onnx._kernels import kernels_here
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bge_onnx._checkpoint.checkpoint import Checkpoint
     from bge_onnx._checkpoint.folder import CheckpointFiles
 
-__all__ = ["DATA", "MODEL", "PACKED", "Answer", "NotNow", "Request", "fill"]
+__all__ = ["DATA", "MODEL", "PACKED", "Answer", "NotNow", "Request", "fill", "refused"]
 
 Answer: TypeAlias = Literal["vector", "tokens", "m3", "logits"]
 
@@ -66,7 +66,12 @@ class Request:
     @property
     def kernels(self) -> bool:
         """Whether the compiled kernels may run it."""
-        return self.precision == "int8" and self.device.target == "cpu" and not self.whole and kernel() > 0
+        return self.device.target == "cpu" and not self.whole and bool(kernels_here(self.precision))
+
+    @property
+    def must(self) -> bool:
+        """Whether the published graph cannot stand in for what is made: it has another precision."""
+        return self.precision in ("int8", "fp16") or self.device.runtime == "kernels"
 
     @property
     def rows(self) -> Literal["cls", "tokens"]:
@@ -105,23 +110,25 @@ def _rebuilt(request: Request, scratch: Path) -> tuple[Path, str]:
         prepare,
     )  # costs start-up time that a prepared model need not pay
 
-    files, checkpoint, precision = request.files, request.checkpoint, request.precision
-    made: Literal["fp32", "int8"] = "int8" if precision == "int8" else "fp32"
+    files, checkpoint, device = request.files, request.checkpoint, request.device
+    made: Literal["fp32", "bf16", "int8"] = "int8" if request.precision == "int8" else "fp32"
+    if device.runtime == "kernels":
+        made = "bf16"
     if checkpoint is not None:
         with _refusals(request):
             graph = prepare(_checkpoint(request), scratch, rows=request.rows, precision=made, packed=request.kernels)
         return graph.path, f"built from {files.paths['model'].name}: {graph.note.removeprefix('rebuilt: ')}"
     model = files.paths["model"]
     if request.whole:
-        return _as_published(model, precision, _WHOLE)
+        return _as_published(request, _WHOLE)
     try:
         graph = prepare(OnnxFile(model), scratch, rows=request.rows, precision=made, packed=request.kernels)
     except UnrecognisedGraph as error:
-        return _as_published(model, precision, first_line(error))
+        return _as_published(request, first_line(error))
     except OSError:
         raise
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
-        _as_published(model, precision, first_line(error))
+        _as_published(request, first_line(error))
         raise NotNow(first_line(error)) from error
     return graph.path, graph.note
 
@@ -142,14 +149,14 @@ def _for_cuda(staging: Path, request: Request) -> str:
             graph = make(_checkpoint(request), staging)
         return f"built from {model.name}: {graph.note.removeprefix('rebuilt: ')}"
     if request.whole:
-        _as_published(model, precision, _WHOLE)
+        _as_published(request, _WHOLE)
         raise NotNow(_WHOLE)
     try:
         return make(OnnxFile(model), staging).note
     except (BGEError, OSError):
         raise
     except Exception as error:  # ONNX Runtime raises a family of classes that share no public root
-        _as_published(model, precision, first_line(error))
+        _as_published(request, first_line(error))
         raise NotNow(first_line(error)) from error
 
 
@@ -195,8 +202,16 @@ def _refusals(request: Request) -> Iterator[None]:
         raise UnsuitableModelError(msg) from error
 
 
-def _as_published(model: Path, precision: Precision, reason: str) -> tuple[Path, str]:
-    if precision in ("int8", "fp16"):
-        msg = f"{model} cannot be made {precision} here: {reason}; pass precision='fp32'"
-        raise UnsuitableModelError(msg)
-    return model, f"as published, {precision} ({reason})"
+def refused(request: Request, reason: str) -> NoReturn:
+    """Say that a model cannot be made what was asked for."""
+    otherwise = "pass precision='fp32'"
+    if request.precision == "bf16":
+        otherwise = f"set BGE_KERNELS=0 to run it in OpenVINO (pip install 'bge-onnx[openvino]'), or {otherwise}"
+    msg = f"{request.original} cannot be made {request.precision} here: {reason}; {otherwise}"
+    raise UnsuitableModelError(msg)
+
+
+def _as_published(request: Request, reason: str) -> tuple[Path, str]:
+    if request.must:
+        refused(request, reason)
+    return request.files.paths["model"], f"as published, {request.precision} ({reason})"

@@ -18,7 +18,7 @@ import onnxruntime as ort
 
 from bge_onnx._cache.aging import mark_as_used, remove_unused
 from bge_onnx._cache.entries import DamagedEntryError, Entry, Origin
-from bge_onnx._cache.making import DATA, MODEL, PACKED, Answer, NotNow, Request, fill
+from bge_onnx._cache.making import DATA, MODEL, PACKED, Answer, NotNow, Request, fill, refused
 from bge_onnx._cache.place import prepared_places
 from bge_onnx._catalogue.spec import FileRole, FileSpec, Precision, WeightsSpec
 from bge_onnx._kernels import LAYOUT
@@ -100,8 +100,8 @@ def prepare_graph(
 
     Raises:
         InputValueError: "int8" was asked for on another device.
-        UnsuitableModelError: "int8" was asked for and the graph is none that can be rewritten; or a checkpoint is
-            damaged, or none that a graph can be made of.
+        UnsuitableModelError: "int8" or "bf16" was asked for and the graph is none that can be rewritten; or a
+            checkpoint is damaged, or none that a graph can be made of.
         WeightsError: The cache cannot be written, and there is no published graph that would do.
     """
     target = device.target
@@ -114,7 +114,7 @@ def prepare_graph(
     if checkpoint is None:
         published = ReadyGraph(path=files.paths["model"], outputs=_OUTPUTS[answer], note=f"as published, {precision}")
         if target == "other" or files.precision != "fp32" or (target == "openvino" and request.whole):
-            return published
+            return published if device.runtime != "kernels" else refused(request, f"it is {files.precision}")
     try:
         return _prepared(request, prepared_places(cache_dir))
     except BGEError:
@@ -125,7 +125,7 @@ def prepare_graph(
         _logger.warning("no graph is made of %s (%s): the published one is used", request.original, error)
         return replace(published, note=f"{published.note} ({error})")
     except OSError as error:
-        if precision == "int8" or published is None:
+        if request.must or published is None:
             msg = f"the prepared graph cannot be kept ({error}); pass a cache_dir that can be written, or set BGE_CACHE"
             raise WeightsError(msg) from error
         _logger.warning("no prepared graph can be made (%s): the published one is used, which is slower", error)

@@ -41,6 +41,7 @@ _FLOAT32_TOLERANCE = 1e-5
 # A misplaced scale moves the output by more than its own size. Rounding to 8 bits moves it by 4 % with trained weights;
 # layers of random weights amplify whatever comes in: up to 16 % in vectors, and 35 % in the logits after 24 layers.
 _INT8_TOLERANCE = 0.5
+_BFLOAT16_TOLERANCE = 0.1  # 8 bits of mantissa, in as many layers
 # Other kernels add in another order, and float16 keeps 11 bits. What overflows is far beyond both.
 _CUDA_TOLERANCE: Mapping[Floats, float] = {"fp32": 1e-4, "fp16": 0.1}
 
@@ -69,7 +70,7 @@ def prepare(
     folder: Path,
     *,
     rows: Rows,
-    precision: Literal["fp32", "int8"],
+    precision: Literal["fp32", "bf16", "int8"],
     threads: int = 1,
     packed: bool = False,
 ) -> PreparedGraph:
@@ -79,9 +80,10 @@ def prepare(
         original: An ONNX file, or weights.
         folder: An existing folder for the model and its weights.
         rows: "cls" for the first row or the logits of a classifier, "tokens" for all rows.
-        precision: "fp32" equals the original to 1e-5; "int8" multiplies in 8 bits, without calibration texts.
+        precision: "fp32" equals the original to 1e-5; "int8" multiplies in 8 bits, without calibration texts; "bf16"
+            in bfloat16, in the compiled kernels alone.
         threads: How many threads ONNX Runtime may use while both graphs are compared.
-        packed: Whether weights of "int8" are packed for the compiled kernels, where they read models of this shape.
+        packed: Whether weights are packed for the compiled kernels, where they read models of this shape.
 
     Raises:
         UnrecognisedGraph: The original is not one that this can rebuild, or the rebuilt one answers otherwise.
@@ -93,6 +95,8 @@ def prepare(
     largest, _ = difference(expected, answers(session, encoder), encoder)
     if not largest <= _FLOAT32_TOLERANCE:
         raise UnrecognisedGraph(f"the rebuilt graph differs from the original by {largest:.1e} on random ids")
+    if precision == "bf16":
+        return _in_bfloat16(encoder, rows, folder, expected)
     if precision == "fp32":
         return PreparedGraph(exact.path, exact.output, largest, _note(encoder, rows, "float32"))
     highest = peaks(session, exact, encoder)
@@ -171,7 +175,21 @@ def prepare_cuda(
     return PreparedGraph(graph.path, graph.output, largest, note)
 
 
-def _packed(encoder: Encoder, rows: Rows, folder: Path, factors: Mapping[Site, Array]) -> tuple[Path, str, list[Array]]:
+def _in_bfloat16(encoder: Encoder, rows: Rows, folder: Path, expected: list[Array]) -> PreparedGraph:
+    if not can_pack(encoder):
+        width = encoder.hidden // encoder.heads
+        raise UnrecognisedGraph(f"the kernels read no model of {encoder.hidden} components with heads of {width}")
+    path, output, found = _packed(encoder, rows, folder, None)
+    largest, relative = difference(expected, found, encoder)
+    if not relative <= _BFLOAT16_TOLERANCE:
+        raise UnrecognisedGraph(f"bfloat16 moves the output by {relative:.1%} on random ids")
+    note = _note(encoder, rows, f"bfloat16 in compiled kernels, {relative:.1%} off on random ids")
+    return PreparedGraph(path, output, largest, note)
+
+
+def _packed(
+    encoder: Encoder, rows: Rows, folder: Path, factors: Mapping[Site, Array] | None
+) -> tuple[Path, str, list[Array]]:
     """Pack the weights: the file, the name of its output, and what the kernels answer."""
     path = folder / PACKED
     pack(encoder, rows, path, factors=factors)

@@ -1,4 +1,4 @@
-"""`Encoder` -> weights as the compiled kernels read them: the arithmetic of `int8`, without a graph.
+"""`Encoder` -> weights as the compiled kernels read them: the arithmetic of `int8`, or bfloat16, without a graph.
 
 The file is a safetensors file whose tensors begin at multiples of 64 bytes. Its metadata holds the numbers that are no
 tensors. What `RowInt8` does with operators, the kernels do between the products: `int8` explains it.
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ from bge_onnx._graph.build import Rows, Site, scaled
 from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm
 from bge_onnx._graph.int8 import GELU_ZERO, SYMMETRIC_ZERO, quantise_columns
 
-__all__ = ["PACKED", "can_pack", "pack"]
+__all__ = ["PACKED", "Products", "bfloat16", "can_pack", "pack"]
+
+Products: TypeAlias = Literal["int8", "bf16"]
 
 PACKED = "model.safetensors"
 
@@ -27,7 +29,7 @@ _PANEL, _HALF_PANEL = 64, 32
 _ALIGNMENT = 64
 _HEADER = 1 << 17  # bytes set aside for it
 _SLICE = 4096  # rows of a table that are in memory at once
-_DTYPES = {"f4": "F32", "f2": "F16", "i1": "I8", "i4": "I32"}
+_DTYPES = {"f4": "F32", "f2": "F16", "i1": "I8", "i4": "I32", "u2": "BF16"}
 _ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2}
 
 
@@ -43,18 +45,20 @@ def can_pack(encoder: Encoder) -> bool:
     )
 
 
-def pack(encoder: Encoder, rows: Rows, path: Path, *, factors: Mapping[Site, Array]) -> None:
+def pack(encoder: Encoder, rows: Rows, path: Path, *, factors: Mapping[Site, Array] | None) -> None:
     """Write the weights of an encoder.
 
     Args:
-        encoder: With `smooth_context` done.
+        encoder: For 8 bits with `smooth_context` done.
         rows: "cls" for the first row or the logits of a classifier, "tokens" for all rows.
         path: The file.
-        factors: What `row_factors` has found.
+        factors: What `row_factors` has found, for products in 8 bits; None for bfloat16.
     """
     typed = "token_type_ids" in encoder.inputs
     whole = len(encoder.layers) - (rows == "cls")
+    products: Products = "bf16" if factors is None else "int8"
     facts = {
+        "products": products,
         "hidden": encoder.hidden,
         "heads": encoder.heads,
         "inner": encoder.layers[0].up.weight.shape[1],
@@ -84,26 +88,35 @@ def pack(encoder: Encoder, rows: Rows, path: Path, *, factors: Mapping[Site, Arr
         file.finish({**facts, "epsilons": epsilons, "inputs": list(encoder.inputs)})
 
 
-def _whole_layer(file: _File, number: int, layer: Layer, encoder: Encoder, factors: Mapping[Site, Array]) -> None:
-    rows, middle = factors[Site(number, "rows")], factors[Site(number, "middle")]
+def _whole_layer(
+    file: _File, number: int, layer: Layer, encoder: Encoder, factors: Mapping[Site, Array] | None
+) -> None:
     asked = scaled(layer.query, encoder.hidden // encoder.heads)
     # The key's bias adds the same to all scores of a query; the value's goes into the output's, since weights sum to 1.
     nothing = np.zeros_like(layer.key.bias)
-    weight = np.concatenate([asked.weight, layer.key.weight, layer.value.weight], axis=1) / rows[:, None]
-    attention = Linear(np.asarray(weight, np.float32), np.concatenate([asked.bias, nothing, nothing]))
+    weight = np.concatenate([asked.weight, layer.key.weight, layer.value.weight], axis=1)
+    attention = Linear(weight, np.concatenate([asked.bias, nothing, nothing]))
+    up = layer.up
     output = Linear(layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
-    up = Linear(layer.up.weight / middle[:, None], layer.up.bias)
-    file.add(f"{number}.rows", rows)
-    file.add(f"{number}.middle", middle)
+    if factors is not None:
+        rows, middle = factors[Site(number, "rows")], factors[Site(number, "middle")]
+        file.add(f"{number}.rows", rows)
+        file.add(f"{number}.middle", middle)
+        attention, up = _smoothed(attention, rows), _smoothed(up, middle)
     for name, linear, zero in (
         ("attention", attention, SYMMETRIC_ZERO),
         ("output", output, SYMMETRIC_ZERO),
         ("up", up, SYMMETRIC_ZERO),
         ("down", layer.down, GELU_ZERO),
     ):
-        file.product(f"{number}.{name}", linear, zero)
+        file.product(f"{number}.{name}", linear, None if factors is None else zero)
     file.norm(f"{number}.attention_norm", layer.attention_norm)
     file.norm(f"{number}.norm", layer.norm)
+
+
+def _smoothed(linear: Linear, factor: Array) -> Linear:
+    """For rows whose channels are multiplied by a factor."""
+    return Linear(linear.weight / factor[:, None], linear.bias)
 
 
 def _first_row(file: _File, layer: Layer, encoder: Encoder) -> None:
@@ -125,10 +138,17 @@ def _classifier(file: _File, head: Head) -> None:
     file.half("out", np.pad(head.out.weight, ((0, 0), (0, missing))), np.pad(head.out.bias, (0, missing)))
 
 
-def panels(whole: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    """(in, out) -> (out / 64, in / 4, 64, 4)."""
-    rows, columns = whole.shape
-    return whole.reshape(rows // 4, 4, columns // _PANEL, _PANEL).transpose(2, 0, 3, 1)
+def bfloat16(values: Array) -> npt.NDArray[np.uint16]:
+    """The upper halves of float32, rounded to the nearest and to even; values must be finite."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def panels(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(in, out) -> (out / 64, in / unit, 64, unit), where a unit has 4 bytes."""
+    rows, columns = weight.shape
+    unit = 4 // weight.itemsize
+    return weight.reshape(rows // unit, unit, columns // _PANEL, _PANEL).transpose(2, 0, 3, 1)
 
 
 def half_panels(weight: Array) -> npt.NDArray[np.float16]:
@@ -181,11 +201,15 @@ class _File:
         self.add(f"{name}.gamma", norm.gamma)
         self.add(f"{name}.beta", norm.beta)
 
-    def product(self, name: str, linear: Linear, zero: int) -> None:
+    def product(self, name: str, linear: Linear, zero: int | None) -> None:
+        """In 8 bits for rows around a zero point; in bfloat16 without one."""
+        self.add(f"{name}.bias", linear.bias)
+        if zero is None:
+            self.add(name, panels(bfloat16(linear.weight)))
+            return
         whole, scale = quantise_columns(linear.weight)
         self.add(name, panels(whole))
         self.add(f"{name}.scale", scale)
-        self.add(f"{name}.bias", linear.bias)
         self.add(f"{name}.offset", zero * whole.sum(axis=0, dtype=np.int32))
 
     def half(self, name: str, weight: Array, bias: Array) -> None:

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-__all__ = ["LAYOUT", "NAMES", "Batch", "Encoder", "FirstRow", "Half", "Layer", "Norm", "Product", "kernel", "library"]
+__all__ = [
+    "LAYOUT",
+    "NAMES",
+    "Batch",
+    "Encoder",
+    "FirstRow",
+    "Half",
+    "Layer",
+    "Norm",
+    "Product",
+    "kernels_here",
+    "library",
+]
 
 LAYOUT = 1  # of the structures and of packed weights, as the library says it
-NAMES = {1: "AVX2", 2: "AVX-VNNI", 4: "AVX512-VNNI", 8: "AVX512-BF16"}  # of the kernels, slowest first
+# Kernels as `bge_run` takes them, slowest first. The last one for 8 bits attends in bfloat16.
+NAMES = {1: "AVX2", 2: "AVX-VNNI", 4: "AVX512-VNNI", 8: "AVX512-VNNI and BF16", 16: "AVX512-BF16"}
+_FOR: Mapping[str, int] = {"int8": 1 | 2 | 4 | 8, "bf16": 16}
 _FILE = Path(__file__).with_name("libbge_kernels.so")
 
 _Field = tuple[str, Any]
@@ -109,10 +124,14 @@ class Batch(ctypes.Structure):
     ]
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """The library, or None where there is none, it does not load, or it is not wanted."""
-    if os.environ.get("BGE_KERNELS") == "0" or not _FILE.is_file():
+    return None if os.environ.get("BGE_KERNELS") == "0" else _loaded()
+
+
+@cache
+def _loaded() -> ctypes.CDLL | None:
+    if not _FILE.is_file():
         return None
     try:
         found = ctypes.CDLL(str(_FILE))
@@ -141,8 +160,8 @@ def library() -> ctypes.CDLL | None:
     return found
 
 
-def kernel() -> int:
-    """The fastest kernel that this processor runs, as `bge_run` takes it; 0 where there is none."""
+def kernels_here(precision: str) -> tuple[int, ...]:
+    """The kernels for a precision that this processor runs, slowest first."""
     found = library()
-    here = 0 if found is None else int(found.bge_kernels_here())
-    return 1 << here.bit_length() >> 1
+    here = 0 if found is None else int(found.bge_kernels_here()) & _FOR.get(precision, 0)
+    return tuple(kernel for kernel in NAMES if here & kernel)

@@ -49,7 +49,8 @@ class Device:
         callers: How many batches run at the same time.
         session_threads: Threads of the session that those batches share.
         token_budget: The most padded tokens in a batch, unless the user says otherwise.
-        runtime: What computes. OpenVINO runs on the CPU, whatever `providers` say of ONNX Runtime.
+        runtime: What must compute. OpenVINO and our kernels run on the CPU, whatever `providers` say of ONNX Runtime;
+            where ONNX Runtime must, our kernels may stand in for it in 8 bits.
         bfloat16: Whether matrices are multiplied in bfloat16.
     """
 

@@ -59,6 +59,7 @@ class PackedWeights:
         heads, epsilons = int(facts["heads"]), [float(one) for one in facts["epsilons"]]
         if min(hidden, inner, heads) < 1 or hidden % 64 or inner % 64 or hidden // heads not in (32, 64):
             raise ValueError("its widths are not those that kernels read")
+        self.products = str(facts["products"])
         # ctypes keeps no reference to what a pointer points to.
         self._layers = (kernels.Layer * max(1, layers))(
             *(_layer(tensors, number, hidden, inner, epsilons) for number in range(layers))
@@ -128,8 +129,11 @@ class _Tensors:
         return kernels.Norm(self.at(f"{name}.gamma", 4 * hidden), self.at(f"{name}.beta", 4 * hidden))
 
     def product(self, name: str, rows: int, columns: int) -> kernels.Product:
-        others = (self.at(f"{name}.{part}", 4 * columns) for part in ("scale", "bias", "offset"))
-        return kernels.Product(self.at(name, rows * columns), *others)
+        bias = self.at(f"{name}.bias", 4 * columns)
+        if self.facts["products"] == "bf16":
+            return kernels.Product(weight=self.at(name, 2 * rows * columns), bias=bias)
+        scale, offset = (self.at(f"{name}.{part}", 4 * columns) for part in ("scale", "offset"))
+        return kernels.Product(weight=self.at(name, rows * columns), scale=scale, bias=bias, offset=offset)
 
     def half(self, name: str, rows: int, columns: int) -> kernels.Half:
         return kernels.Half(self.at(name, 2 * rows * columns), self.at(f"{name}.bias", 4 * columns))
@@ -146,9 +150,10 @@ class _Tensors:
 
 
 def _layer(tensors: _Tensors, number: int, hidden: int, inner: int, epsilons: list[float]) -> kernels.Layer:
+    smoothed = tensors.facts["products"] == "int8"
     return kernels.Layer(
-        rows=tensors.at(f"{number}.rows", 4 * hidden),
-        middle=tensors.at(f"{number}.middle", 4 * hidden),
+        rows=tensors.at(f"{number}.rows", 4 * hidden) if smoothed else None,
+        middle=tensors.at(f"{number}.middle", 4 * hidden) if smoothed else None,
         attention=tensors.product(f"{number}.attention", hidden, 3 * hidden),
         output=tensors.product(f"{number}.output", hidden, hidden),
         up=tensors.product(f"{number}.up", hidden, inner),
@@ -188,17 +193,17 @@ class PackedSession:
             weights: Shared by all sessions of a model.
             threads: How many work on one batch. More than one serve one batch at a time, and another that comes
                 meanwhile runs on the thread that brings it.
-            kernel: One that `_kernels.kernel` might name; None for the fastest.
+            kernel: One of `_kernels.kernels_here`; None for the fastest.
 
         Raises:
             UnsuitableModelError: The model has not the output that is due, or no kernel runs here.
         """
-        library = kernels.library()
-        self._kernel = kernels.kernel() if kernel is None else kernel
-        if library is None or not self._kernel:
+        library, here = kernels.library(), kernels.kernels_here(weights.products)
+        if library is None or not here or kernel not in (None, *here):
             msg = f"{spec.path} is packed for kernels that do not run here; remove it, and it is made anew"
             raise UnsuitableModelError(msg)
         self._library = library
+        self._kernel = here[-1] if kernel is None else kernel
         self._spec = spec
         self._weights = weights
         self.outputs = chosen_outputs([weights.output], spec)
