@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import sysconfig
 import zipfile
 from collections.abc import Iterator
@@ -105,6 +106,8 @@ def test_core_wheel_holds_the_catalogue(wheel: zipfile.ZipFile, distribution: st
 def test_only_the_core_may_be_compiled_and_then_for_its_platform(wheel: zipfile.ZipFile, distribution: str) -> None:
     assert wheel.filename is not None
     path = Path(wheel.filename)
+    if kernels_check.LIBRARY in wheel.namelist() and shutil.which("objdump") is None:
+        pytest.skip("nm, readelf and objdump are missing: binutils")
     assert list(kernels_check.wheel_problems(path)) == []
     assert distribution == "bge-onnx" or kernels_check.platform(path) == "any"
 
