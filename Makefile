@@ -14,13 +14,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROJECTS := packages/core packages/langchain packages/llamaindex packages/haystack
 PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 # Folders are listed too, so that a removed module also leads to new wheels.
-SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -print)
+SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -not -name '*.so' -print)
+# Wheels with kernels do not stand in for wheels without.
+BUILT := dist/.built$(BGE_KERNELS)
+MANYLINUX ?= quay.io/pypa/manylinux_2_28_x86_64:2026.09.30-1@sha256:c2261579b9c2e5d45aa93312f73e2a302182e3e977b558581a1838d6fed3d8e6
 RUFF_PATHS := packages tests examples benchmarks tools docs/conf.py docs/_generate
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
 
 .PHONY: help demo test test-scale test-stores test-openvino test-lowest lint format docs docs-serve bench soak \
-	eval golden wheels develop lock clean release-check test-notebooks
+	eval golden wheels kernels manylinux develop lock clean release-check test-notebooks
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -81,10 +84,19 @@ eval: $(VENV)/eval ## our scores beside the published ones, from the data in BGE
 golden: $(VENV)/wheels ## ours beside numbers that others published, for all models (ARGS="BAAI/bge-m3")
 	$(BIN)/python benchmarks/golden.py $(ARGS)
 
-wheels: dist/.built ## build the four wheels into dist/
+wheels: $(BUILT) ## build the four wheels into dist/ (BGE_KERNELS=0: without compiled kernels; 1: not without)
+
+kernels: ## compile the kernels into the source tree, for PYTHONPATH; needs Python and a C compiler, nothing else
+	$(PYTHON) packages/core/hatch_build.py
+
+manylinux: ## the core's wheel with kernels for Linux on x86-64 with glibc 2.28 or newer, into dist-manylinux/; needs docker
+	rm -rf dist-manylinux
+	mkdir dist-manylinux
+	docker run --rm --volume "$(CURDIR):/repository:ro" --volume "$(CURDIR)/dist-manylinux:/result" $(MANYLINUX) \
+		sh /repository/tools/manylinux.sh
 
 release-check: $(RELEASE)/tools ## metadata, wheel contents, READMEs, and the wheels in an empty environment (ARGS="--final v0.1.0")
-	env -u PYTHONPATH $(RELEASE)/bin/python tools/release_check.py $(ARGS)
+	env -u PYTHONPATH $(RELEASE)/bin/python -m tools.release_check $(ARGS)
 
 develop: $(VENV)/tools ## install the packages editable, for work without rebuilding
 	rm -f $(VENV)/wheels
@@ -98,7 +110,8 @@ lock: $(LOWEST)/uv ## resolve constraints.txt and constraints-docs.txt anew
 		--no-emit-find-links --no-annotate --no-header --output-file constraints-docs.txt >/dev/null
 
 clean: ## remove environments, wheels and caches
-	rm -rf .venv* dist docs/_build docs/results docs/tutorials .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv* dist dist-manylinux docs/_build docs/results docs/tutorials .bench .mypy_cache .ruff_cache .pytest_cache
+	rm -f packages/core/src/bge_onnx/_kernels/libbge_kernels.so
 	find packages tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # --- what the targets stand on -----------------------------------------------------------------------------------------
@@ -133,12 +146,14 @@ $(VENV)/notebooks: $(VENV)/tools $(VENV)/wheels
 	$(PIP) install -c constraints.txt --group notebooks
 	@touch $@
 
-dist/.built: $(VENV)/base $(SOURCES)
+$(BUILT): $(VENV)/base $(SOURCES)
 	rm -rf dist
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist $(PROJECTS:%=./%)
+	@[ "$(BGE_KERNELS)" = 0 ] || ! ls dist/bge_onnx-*-any.whl >/dev/null 2>&1 \
+		|| echo "note: bge-onnx was built without its compiled kernels; make kernels says why" >&2
 	@touch $@
 
-$(VENV)/wheels: $(VENV)/deps dist/.built
+$(VENV)/wheels: $(VENV)/deps $(BUILT)
 	$(PIP) install --no-index --no-deps --force-reinstall dist/*.whl
 	@touch $@
 
@@ -153,12 +168,12 @@ $(SCALE)/deps: constraints.txt constraints-scale.txt packages/core/pyproject.tom
 	done
 	@touch $@
 
-$(SCALE)/wheels: $(SCALE)/deps dist/.built
+$(SCALE)/wheels: $(SCALE)/deps $(BUILT)
 	$(SCALE)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
 		dist/bge_onnx-*.whl
 	@touch $@
 
-$(LOWEST)/uv: constraints.txt dist/.built
+$(LOWEST)/uv: constraints.txt $(BUILT)
 	$(call make_venv,$(LOWEST),uv)
 	@touch $@
 
@@ -183,7 +198,7 @@ $(STORES)/deps: constraints.txt $(PYPROJECTS)
 	done
 	@touch $@
 
-$(STORES)/wheels: $(STORES)/deps dist/.built
+$(STORES)/wheels: $(STORES)/deps $(BUILT)
 	$(STORES)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall dist/*.whl
 	@touch $@
 
@@ -193,7 +208,7 @@ $(OPENVINO)/deps: constraints.txt packages/core/pyproject.toml
 		-c constraints.txt './packages/core[openvino]' pytest pytest-asyncio
 	@touch $@
 
-$(OPENVINO)/wheels: $(OPENVINO)/deps dist/.built
+$(OPENVINO)/wheels: $(OPENVINO)/deps $(BUILT)
 	$(OPENVINO)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
 		dist/bge_onnx-*.whl
 	@touch $@
@@ -209,7 +224,7 @@ $(DOCS)/deps: constraints.txt constraints-docs.txt pyproject.toml $(PYPROJECTS)
 		-c constraints.txt -c constraints-docs.txt $(PROJECTS:%='./%[qdrant]') --group docs
 	@touch $@
 
-$(DOCS)/wheels: $(DOCS)/deps dist/.built
+$(DOCS)/wheels: $(DOCS)/deps $(BUILT)
 	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --no-index --no-deps --force-reinstall \
 		dist/*.whl
 	@touch $@

@@ -1,14 +1,17 @@
 """Would a stranger who installs what we are about to publish get what we promise? `make release-check` runs this.
 
 It builds the four packages (source distribution, and the wheel from that), looks into them, renders their READMEs, and
-installs the wheels into an empty environment. `--final v0.1.0` adds what only a release needs: a tag that is the
-version, a dated changelog, and addresses that lead somewhere.
+installs the wheels into an empty environment. The core has two wheels: one for every machine, and beside it one with
+compiled kernels, where they compile or where `--kernels` names one. `--final v0.1.0` adds what only a release needs: a
+tag that is the version, a dated changelog, addresses that lead somewhere, and a wheel that an index takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -25,6 +28,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from tools import kernels_check
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECTS = tuple(ROOT / "packages" / name for name in ("core", "langchain", "llamaindex", "haystack"))
@@ -55,6 +60,11 @@ class Project:
     def name(self) -> str:
         """Of the distribution."""
         return str(self.facts["name"])
+
+    @property
+    def stem(self) -> str:
+        """How its files begin."""
+        return self.name.replace("-", "_")
 
     @property
     def version(self) -> str:
@@ -106,34 +116,67 @@ def final(projects: Sequence[Project], tag: str) -> Iterator[str]:
             yield f"{name} is {url}, which leads nowhere; write the repository's own in its place"
 
 
-def built(projects: Sequence[Project], dist: Path) -> Iterator[str]:
-    """Each package builds, and its wheel can be built from its source distribution."""
+def built(projects: Sequence[Project], dist: Path, kernels: Path | None) -> Iterator[str]:
+    """Each package builds, and its wheels can be built from its source distribution."""
+    said = {}
     for project in projects:
-        done = _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(project.folder))
+        command = (sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(project.folder))
+        done = _run(*command, kernels="0" if kernels else os.environ.get("BGE_KERNELS", ""))
         if done.returncode:
             yield f"{project.name} does not build: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+            return
+        said[project.name] = f"{done.stdout}{done.stderr}"
+    core = projects[0]
+    if kernels:
+        shutil.copy(kernels, dist)
+    elif kernels_check.platform(wheels(core, dist)[0]) == "any":
+        print(f"    {re.findall('.*built without compiled kernels.*', said[core.name])[-1]}")
+    else:
+        again = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(dist))
+        done = _run(*again, str(next(dist.glob(f"{core.stem}-*.tar.gz"))), kernels="0")
+        if done.returncode:
+            yield f"{core.name} does not build without kernels: {done.stderr[-2000:]}"
+
+
+def wheels(project: Project, dist: Path) -> list[Path]:
+    """The wheels of a distribution, in the order of their names: the one for every machine first."""
+    return sorted(dist.glob(f"{project.stem}-*.whl"))
+
+
+def kinds(projects: Sequence[Project], dist: Path, *, published: bool) -> Iterator[str]:
+    """Every package has a wheel for every machine, and the core may have one more."""
+    for project in projects:
+        core = project.name == "bge-onnx"
+        for problem in kernels_check.kinds(wheels(project, dist), one_more=core, published=core and published):
+            yield f"{project.stem}: {problem}"
 
 
 def contents(projects: Sequence[Project], dist: Path) -> Iterator[str]:
-    """A wheel holds its package, its types and its licence, and nothing else."""
+    """A wheel holds its package, its types and its licence, the core's also its kernels, and nothing else."""
     for project in projects:
-        stem = project.name.replace("-", "_")
-        with zipfile.ZipFile(next(dist.glob(f"{stem}-*.whl"))) as wheel:
-            names = wheel.namelist()
-            licence = wheel.read(next(name for name in names if name.endswith(".dist-info/licenses/LICENSE")))
-            described = Parser().parsestr(
-                wheel.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
-            )
-        yield from (f"{stem}: {problem}" for problem in _wheel_problems(names, OURS[project.name]))
-        if licence != (ROOT / "LICENSE").read_bytes():
-            yield f"{stem}: the licence is not the repository's"
-        if described["Requires-Python"] != project.facts["requires-python"]:
-            yield f"{stem}: Requires-Python is {described['Requires-Python']}"
-        with tarfile.open(next(dist.glob(f"{stem}-*.tar.gz"))) as source:
+        for wheel in wheels(project, dist):
+            problems = [*_held(project, wheel), *kernels_check.wheel_problems(wheel)]
+            yield from (f"{project.stem}: {problem}" for problem in problems)
+        with tarfile.open(next(dist.glob(f"{project.stem}-*.tar.gz"))) as source:
             held = {PurePosixPath(name).parts[1] for name in source.getnames() if len(PurePosixPath(name).parts) > 1}
+        expected = {"src", "README.md", "LICENSE", "PKG-INFO", "pyproject.toml"}
+        expected |= {"kernels", "hatch_build.py"} if project.name == "bge-onnx" else set()
         # hatchling adds the .gitignore that it went by.
-        if held - {".gitignore"} != {"src", "README.md", "LICENSE", "PKG-INFO", "pyproject.toml"}:
-            yield f"{stem}: the source distribution holds {sorted(held)}"
+        if held - {".gitignore"} != expected:
+            yield f"{project.stem}: the source distribution holds {sorted(held)}"
+
+
+def _held(project: Project, path: Path) -> Iterator[str]:
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        licence = wheel.read(next(name for name in names if name.endswith(".dist-info/licenses/LICENSE")))
+        described = wheel.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
+    yield from _wheel_problems([name for name in names if not name.endswith("/")], OURS[project.name])
+    if licence != (ROOT / "LICENSE").read_bytes():
+        yield "the licence is not the repository's"
+    python = Parser().parsestr(described)["Requires-Python"]
+    if python != project.facts["requires-python"]:
+        yield f"Requires-Python is {python}"
 
 
 def _wheel_problems(names: Sequence[str], ours: str) -> Iterator[str]:
@@ -172,16 +215,27 @@ def installed(projects: Sequence[Project], dist: Path, folder: Path) -> Iterator
     """The wheels install into an empty environment, agree with all they bring, and import there."""
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    wheels = [str(path) for path in sorted(dist.glob("*.whl"))]
-    done = _run(str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *wheels)
+    pip = (str(python), "-m", "pip", "--disable-pip-version-check", "--quiet")
+    pure = [str(wheels(project, dist)[0]) for project in projects]
+    done = _run(*pip, "install", *pure)
     if done.returncode:
         yield f"pip install: {done.stderr[-2000:]}"
         return
-    done = _run(str(python), "-m", "pip", "--disable-pip-version-check", "check")
+    done = _run(*pip, "check")
     if done.returncode:
         yield f"pip check: {done.stdout}"
+    yield from _imports(projects, dist, python)
+    if len(wheels(projects[0], dist)) > 1:
+        yield from kernels_check.chosen(python, dist)
+    command = folder / ("Scripts" if sys.platform == "win32" else "bin") / "bge-onnx"
+    told = _run(str(command), "--version").stdout
+    if projects[0].version not in told:
+        yield f"bge-onnx --version says {told!r}"
+
+
+def _imports(projects: Sequence[Project], dist: Path, python: Path) -> Iterator[str]:
     for project in projects:
-        with zipfile.ZipFile(next(dist.glob(f"{project.name.replace('-', '_')}-*.whl"))) as wheel:
+        with zipfile.ZipFile(wheels(project, dist)[0]) as wheel:
             modules = [folder.replace("/", ".") for folder in packages(wheel.namelist())]
         for module in modules:
             # Once to write the bytecode, which every later start finds.
@@ -193,10 +247,6 @@ def installed(projects: Sequence[Project], dist: Path, folder: Path) -> Iterator
                 print(f"    import {module}: asks for an extra")
             else:
                 yield f"import {module} failed, and says no extra to install: {told[-500:]}"
-    command = folder / ("Scripts" if sys.platform == "win32" else "bin") / "bge-onnx"
-    told = _run(str(command), "--version").stdout
-    if projects[0].version not in told:
-        yield f"bge-onnx --version says {told!r}"
 
 
 def _imported(python: Path, module: str) -> float | None:
@@ -205,8 +255,9 @@ def _imported(python: Path, module: str) -> float | None:
     return None if done.returncode else time.perf_counter() - started
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+def _run(*command: str, kernels: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "BGE_KERNELS": kernels}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
 
 
 def main() -> int:
@@ -214,6 +265,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--final", metavar="TAG", help="check what only a release needs, too")
     parser.add_argument("--dist", type=Path, help="keep what was built in this folder, which must be absent or empty")
+    parser.add_argument("--kernels", type=Path, metavar="WHEEL", help="the core's wheel that make manylinux made")
     arguments = parser.parse_args()
     projects = [Project.read(folder) for folder in PROJECTS]
     problems = 0
@@ -223,7 +275,8 @@ def main() -> int:
         checks = {
             "versions": versions(projects),
             "metadata": metadata(projects),
-            "build": built(projects, dist),
+            "build": built(projects, dist, arguments.kernels),
+            "kinds": kinds(projects, dist, published=bool(arguments.final)),
             "contents": contents(projects, dist),
             "readmes": readmes(projects, dist),
             "install": installed(projects, dist, Path(temporary) / "venv"),

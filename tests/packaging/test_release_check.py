@@ -49,6 +49,7 @@ _GOOD = {
     "langchain_bge/__init__.py": "",
     "langchain_bge/py.typed": "",
     "langchain_bge-0.1.0.dist-info/METADATA": "Requires-Python: >=3.11\n",
+    "langchain_bge-0.1.0.dist-info/WHEEL": "Root-Is-Purelib: true\nTag: py3-none-any\n",
     "langchain_bge-0.1.0.dist-info/licenses/LICENSE": (release_check.ROOT / "LICENSE").read_text(encoding="utf-8"),
 }
 
@@ -65,6 +66,14 @@ def _dist(folder: Path, files: dict[str, str]) -> Path:
 
 def test_a_wheel_as_it_should_be_passes(projects: list[Project], tmp_path: Path) -> None:
     assert list(release_check.contents([projects[1]], _dist(tmp_path, _GOOD))) == []
+    assert list(release_check.kinds([projects[1]], tmp_path, published=True)) == []
+
+
+def test_a_release_without_kernels_is_found(projects: list[Project], tmp_path: Path) -> None:
+    (tmp_path / "bge_onnx-0.1.0-py3-none-any.whl").touch()
+    assert list(release_check.kinds([projects[0]], tmp_path, published=False)) == []
+    (problem,) = release_check.kinds([projects[0]], tmp_path, published=True)
+    assert problem.startswith("bge_onnx: a release needs a wheel for manylinux_2_28 too, and has ['any']")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +82,10 @@ def test_a_wheel_as_it_should_be_passes(projects: list[Project], tmp_path: Path)
         ({"tests/test_x.py": ""}, "tests/test_x.py is in none of our packages"),
         ({"langchain_bge/tests/test_x.py": ""}, "langchain_bge/tests/test_x.py does not belong into a wheel"),
         ({"langchain_bge/model.onnx": ""}, "langchain_bge/model.onnx does not belong into a wheel"),
+        (
+            {"langchain_bge/fast.so": ""},
+            "a wheel for any holds the compiled files or C sources ['langchain_bge/fast.so']",
+        ),
         ({"langchain_bge/py.typed": None}, "langchain_bge/py.typed is missing"),
         ({"langchain_bge-0.1.0.dist-info/licenses/LICENSE": "MIT"}, "the licence is not the repository's"),
         ({"langchain_bge-0.1.0.dist-info/METADATA": "Requires-Python: >=3.9\n"}, "Requires-Python is >=3.9"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import sysconfig
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tools import kernels_check
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES: dict[str, tuple[str, ...]] = {
@@ -100,6 +103,15 @@ def test_core_wheel_holds_the_catalogue(wheel: zipfile.ZipFile, distribution: st
     assert ("bge_onnx/_catalogue/models.json" in wheel.namelist()) == (distribution == "bge-onnx")
 
 
+def test_only_the_core_may_be_compiled_and_then_for_its_platform(wheel: zipfile.ZipFile, distribution: str) -> None:
+    assert wheel.filename is not None
+    path = Path(wheel.filename)
+    if kernels_check.LIBRARY in wheel.namelist() and shutil.which("objdump") is None:
+        pytest.skip("nm, readelf and objdump are missing: binutils")
+    assert list(kernels_check.wheel_problems(path)) == []
+    assert distribution == "bge-onnx" or kernels_check.platform(path) == "any"
+
+
 def test_metadata_carries_the_readme_and_the_licence(wheel: zipfile.ZipFile, distribution: str) -> None:
     metadata = _metadata(wheel)
     assert metadata["Description-Content-Type"] == "text/markdown"
@@ -110,7 +122,9 @@ def test_metadata_carries_the_readme_and_the_licence(wheel: zipfile.ZipFile, dis
 
 
 def test_the_installed_package_comes_from_the_wheel(wheel: zipfile.ZipFile, distribution: str) -> None:
-    site = Path(sysconfig.get_paths()["purelib"]).resolve()
+    paths = sysconfig.get_paths()
+    compiled = kernels_check.LIBRARY in wheel.namelist()
+    site = Path(paths["platlib" if compiled else "purelib"]).resolve()
     for module in PACKAGES[distribution]:
         spec = importlib.util.find_spec(module)
         assert spec is not None

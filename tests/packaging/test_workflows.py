@@ -64,9 +64,24 @@ def test_every_target_it_makes_is_there(workflow: dict[str, Any]) -> None:
 def test_what_is_published_is_what_was_checked() -> None:
     jobs = _read(_GITHUB / "workflows" / "release.yml")["jobs"]
     (checked,) = (step["run"] for step in jobs["build"]["steps"] if "release-check" in step.get("run", ""))
-    assert '--final $GITHUB_REF_NAME --dist packages-built"' in checked
+    assert '--final $GITHUB_REF_NAME --dist packages-built --kernels dist-manylinux/*.whl"' in checked
     assert jobs["publish"]["needs"] == "build"
     assert jobs["publish"]["environment"] == "release"
+
+
+def test_the_library_is_made_in_a_pinned_image_tested_and_then_published() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^MANYLINUX \?= \S+:\S+@sha256:[0-9a-f]{64}$", makefile, re.MULTILINE)
+    runs = [step.get("run", "") for step in _read(_GITHUB / "workflows" / "release.yml")["jobs"]["build"]["steps"]]
+    order = [next(i for i, run in enumerate(runs) if word in run) for word in ("make manylinux", "pytest", "--kernels")]
+    assert order == sorted(order)
+
+
+def test_every_change_is_tested_with_kernels_and_without() -> None:
+    jobs = _read(_GITHUB / "workflows" / "tests.yml")["jobs"]
+    (build,) = (step for step in jobs["pinned"]["steps"] if "pip wheel" in step.get("run", ""))
+    assert build["env"]["BGE_KERNELS"] == "${{ runner.os == 'Linux' && '1' || '' }}"
+    assert jobs["lowest"]["env"] == {"BGE_KERNELS": "0"}
 
 
 def test_every_python_of_the_classifiers_is_tested_and_blocks() -> None:
