@@ -70,6 +70,7 @@ struct bge_pool {
   bge_task *task;
   void *context;
   int threads; /* with the one that calls */
+  int active;  /* of them, in this round */
   int round;
   int stop;
   _Alignas(64) atomic_int arrived;
@@ -110,28 +111,31 @@ static void *help(void *argument) {
     while (pool->round == done && !pool->stop) pthread_cond_wait(&pool->work, &pool->lock);
     const int stop = pool->stop;
     done = pool->round;
+    const int active = pool->active;
     bge_task *task = pool->task;
     void *context = pool->context;
     pthread_mutex_unlock(&pool->lock);
     if (stop) return NULL;
-    task(context, me.number, pool->threads);
-    bge_meet(pool, pool->threads);
+    if (me.number >= active) continue;
+    task(context, me.number, active);
+    bge_meet(pool, active);
   }
 }
 
-void bge_parallel(bge_pool *pool, bge_task *task, void *context) {
-  if (!pool) {
+void bge_parallel(bge_pool *pool, bge_task *task, void *context, int threads) {
+  if (!pool || threads < 2) {
     task(context, 0, 1);
     return;
   }
   pthread_mutex_lock(&pool->lock);
   pool->task = task;
   pool->context = context;
+  pool->active = threads;
   pool->round++;
   pthread_cond_broadcast(&pool->work);
   pthread_mutex_unlock(&pool->lock);
-  task(context, 0, pool->threads);
-  bge_meet(pool, pool->threads); /* `context` is the caller's: nobody may be at work when this returns */
+  task(context, 0, threads);
+  bge_meet(pool, threads); /* `context` is the caller's: nobody may be at work when this returns */
 }
 
 static void stop(bge_pool *pool, int started) {

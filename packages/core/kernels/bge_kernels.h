@@ -98,7 +98,7 @@ enum { BGE_DONE = 0, BGE_BAD_ID = 1, BGE_BAD_TYPE = 2, BGE_BAD_POSITION = 3, BGE
 #ifdef BGE_KERNELS_INSIDE
 typedef struct bge_pool bge_pool;
 typedef void bge_task(void *context, int thread, int threads);
-void bge_parallel(bge_pool *pool, bge_task *task, void *context);
+void bge_parallel(bge_pool *pool, bge_task *task, void *context, int threads);
 int bge_threads(const bge_pool *pool);
 void bge_meet(bge_pool *pool, int threads);
 #define BGE_KERNEL(name)                                                                                     \

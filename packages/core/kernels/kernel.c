@@ -784,11 +784,13 @@ int64_t JOIN(bge_workspace, BGE_VARIANT)(const bge_encoder *encoder, int64_t tex
 }
 
 int JOIN(bge_run, BGE_VARIANT)(const bge_encoder *encoder, const bge_batch *batch, void *workspace, bge_pool *pool) {
-  batch_run run = {.encoder = encoder, .batch = batch, .pool = pool, .threads = bge_threads(pool)};
+  /* More threads than there are panels of columns, or blocks of rows, would only meet. */
+  const long useful = most(encoder->hidden / PANEL, batch->texts * batch->width / 32);
+  batch_run run = {.encoder = encoder, .batch = batch, .pool = pool, .threads = (int)least(bge_threads(pool), useful)};
   const long tokens = room_for(batch->texts, batch->width);
   run.block = block_rows(tokens, run.threads);
   lay_out(&run.at, encoder, batch->texts, tokens, batch->width, run.block, run.threads, workspace);
   const int answer = read_batch(&run);
-  if (answer == BGE_DONE) bge_parallel(pool, whole_batch, &run);
+  if (answer == BGE_DONE) bge_parallel(pool, whole_batch, &run, run.threads);
   return answer;
 }
