@@ -1,4 +1,4 @@
-"""precision="bf16": who computes it, how near it is to float32, and who refuses."""
+"""precision="bf16" without the compiled kernels: who computes it, how near it is to float32, and who refuses."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ needs_bfloat16 = pytest.mark.skipif(
     not (_ON_X86 and _HAS_INSTRUCTIONS and find_spec("openvino")),
     reason="needs OpenVINO (make test-openvino) and an x86 processor with AVX512-BF16 or AMX",
 )
+
+
+@pytest.fixture(autouse=True)
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BGE_KERNELS", "0")
+
 
 TEXTS = ["hello world", "the cat and the dog and the house", "a " * 60, "word " * 30, "dog"]
 Answers = Callable[[Path, Any], NDArray[np.float32]]
