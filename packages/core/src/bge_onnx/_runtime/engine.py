@@ -62,8 +62,9 @@ class Engine:
     def __init__(self, spec: EngineSpec) -> None:
         """Open the graph; see `Session` for the errors."""
         self.spec = spec
-        self._bulk = Lazy(lambda: _open(spec, callers=spec.device.callers))
-        self._lone = Lazy(self._open_lone)
+        # Neither refers to the engine, which would then wait for the collector to be gone.
+        self._bulk = bulk = Lazy(lambda: _open(spec, callers=spec.device.callers))
+        self._lone = Lazy(lambda: _open_lone(spec, bulk))
         self._lone_texts = 0
         session = self._bulk.get()
         self.providers = session.providers
@@ -97,12 +98,6 @@ class Engine:
             self._lone_texts = 0
             return self._bulk.get()
 
-    def _open_lone(self) -> OpenGraph:
-        session = self._bulk.get()
-        if isinstance(session, PackedSession):
-            return session.on(self.spec.device.threads)
-        return _open(self.spec, callers=1)
-
     def _after_fork(self) -> None:
         """Replace what did not survive the fork; opens nothing, since an error here would reach nobody."""
         busy = self.scheduler.running > 0
@@ -127,6 +122,13 @@ def _open(spec: EngineSpec, *, callers: int) -> OpenGraph:
 
         return OpenVinoSession(spec.session, device, streams=callers)
     return Session(spec.session, device, threads=device.threads if callers == 1 else device.session_threads)
+
+
+def _open_lone(spec: EngineSpec, bulk: Lazy[OpenGraph]) -> OpenGraph:
+    session = bulk.get()
+    if isinstance(session, PackedSession):
+        return session.on(spec.device.threads)  # the weights are open already
+    return _open(spec, callers=1)
 
 
 def engine(spec: EngineSpec) -> Engine:
