@@ -173,7 +173,9 @@ def test_doctor_finds_packages_that_overwrite_each_other(
     monkeypatch.setenv("BGE_SOURCES", "cache")
     healthy = json.loads(bge("doctor", "--json").stdout)
     assert healthy["healthy"]
-    assert {"python", "onnxruntime", "providers", "cpu", "threads", "cache"} <= {f["what"] for f in healthy["findings"]}
+    assert {"python", "onnxruntime", "providers", "cpu", "int8", "bf16", "threads", "cache"} <= {
+        f["what"] for f in healthy["findings"]
+    }
     clash = tmp_path / "site" / "onnxruntime_gpu-1.0.dist-info"
     clash.mkdir(parents=True)
     (clash / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.0\n")

@@ -19,6 +19,7 @@ from bge_onnx import BGEError, __version__
 from bge_onnx._cache.inventory import inventory
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import size
+from bge_onnx._kernels import NAMES, kernels_here
 from bge_onnx._repository.sources import chosen_sources
 from bge_onnx._runtime.bfloat16 import bfloat16_runtime
 from bge_onnx._runtime.cpu import available_cpus, instruction_sets
@@ -50,7 +51,17 @@ class Finding:
 def examine(cache_dir: str | None) -> list[Finding]:
     """Everything, in the order in which a model needs it."""
     cache = options.cache_folder(cache_dir)
-    return [_python(), *_runtimes(), _providers(), _features(), _bfloat16(), _threads(), _cache(cache), *_sources()]
+    return [
+        _python(),
+        *_runtimes(),
+        _providers(),
+        _features(),
+        _int8(),
+        _bfloat16(),
+        _threads(),
+        _cache(cache),
+        *_sources(),
+    ]
 
 
 def _python() -> Finding:
@@ -90,8 +101,22 @@ def _bfloat16() -> Finding:
         runtime = bfloat16_runtime()
     except ProviderError as error:
         return Finding("bf16", "note", str(error))
-    name = f"OpenVINO {version(runtime)}" if runtime == "openvino" else f"ONNX Runtime {ort.__version__}"
+    match runtime:
+        case "openvino":
+            name = f"OpenVINO {version(runtime)}"
+        case "kernels":
+            name = "compiled kernels"
+        case "onnxruntime":
+            name = f"ONNX Runtime {ort.__version__}"
     return Finding("bf16", "ok", f"precision='bf16' runs in {name}")
+
+
+def _int8() -> Finding:
+    here = kernels_here("int8")
+    if here:
+        return Finding("int8", "ok", f"precision='int8' runs in compiled kernels for {NAMES[here[-1]]}")
+    why = "BGE_KERNELS=0" if os.environ.get("BGE_KERNELS") == "0" else "this installation has no kernels that run here"
+    return Finding("int8", "note", f"precision='int8' runs in ONNX Runtime, slower: {why}")
 
 
 def _threads() -> Finding:
