@@ -109,7 +109,8 @@ class EngineSettings(TypedDict, total=False):
         Setting(
             "fp32",
             '"fp32"; "int8" or "bf16", made here of the fp32 weights ("bf16" needs a processor that has it, and on x86 '
-            'a wheel with kernels or `bge-onnx[openvino]`); "fp16", made here for CUDA and else as published; or "int8-dynamic", as published.',
+            'a wheel with kernels or `bge-onnx[openvino]`); "fp16", made here for CUDA and else as published; or '
+            '"int8-dynamic", as published.',
             partial(checks.choice, allowed=get_args(Precision)),
         ),
     ]
