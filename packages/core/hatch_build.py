@@ -28,13 +28,16 @@ IN_PLACE = HERE / "src" / LIBRARY
 
 # kernel.c is compiled once for each of them, with -DBGE_VARIANT=<name>; which one runs is decided when it is loaded.
 _AVX2 = ("-mavx2", "-mfma", "-mf16c")
-_AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", *_AVX2)
+_AVX512F = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", *_AVX2)
+_AVX512 = (*_AVX512F, "-mavx512vnni")
 VARIANTS = {
     "avx2": _AVX2,
     "avx2vnni": (*_AVX2, "-mavxvnni"),
     "avx512": _AVX512,
     "avx512bf16": (*_AVX512, "-mavx512bf16"),
     "bfloat16": (*_AVX512, "-mavx512bf16", "-DBGE_BFLOAT16"),
+    "float32avx2": (*_AVX2, "-DBGE_FLOAT32"),
+    "float32avx512": (*_AVX512F, "-DBGE_FLOAT32"),
 }
 # No -march=native: the wheel runs on other machines. No -ffast-math: NaN and infinity keep their meaning.
 COMPILE = (

@@ -11,8 +11,8 @@
 
 #define BGE_API __attribute__((visibility("default")))
 
-/* The first four multiply in 8 bits, and the fourth attends in bfloat16; the last one does everything in it. */
-enum { AVX2 = 1, AVX2VNNI = 2, AVX512 = 4, AVX512BF16 = 8, BFLOAT16 = 16 };
+/* The first four multiply in 8 bits, and the fourth attends in bfloat16; then come bfloat16 and float32 throughout. */
+enum { AVX2 = 1, AVX2VNNI = 2, AVX512 = 4, AVX512BF16 = 8, BFLOAT16 = 16, FLOAT32AVX2 = 32, FLOAT32AVX512 = 64 };
 
 BGE_API int bge_kernels_version(void) { return BGE_LAYOUT; }
 
@@ -26,13 +26,16 @@ BGE_API int bge_kernels_here(void) {
   int here = 0;
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    here |= AVX2;
+    here |= AVX2 | FLOAT32AVX2;
     if (has_avx_vnni()) here |= AVX2VNNI;
   }
-  if (here && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
-    here |= AVX512;
-    if (__builtin_cpu_supports("avx512bf16")) here |= AVX512BF16 | BFLOAT16;
+  if (here && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    here |= FLOAT32AVX512;
+    if (__builtin_cpu_supports("avx512vnni")) {
+      here |= AVX512;
+      if (__builtin_cpu_supports("avx512bf16")) here |= AVX512BF16 | BFLOAT16;
+    }
   }
   return here;
 }
@@ -45,6 +48,8 @@ BGE_API int64_t bge_workspace(int kernel, const bge_encoder *encoder, int64_t te
   case AVX512: return bge_workspace_avx512(encoder, texts, width, threads);
   case AVX512BF16: return bge_workspace_avx512bf16(encoder, texts, width, threads);
   case BFLOAT16: return bge_workspace_bfloat16(encoder, texts, width, threads);
+  case FLOAT32AVX2: return bge_workspace_float32avx2(encoder, texts, width, threads);
+  case FLOAT32AVX512: return bge_workspace_float32avx512(encoder, texts, width, threads);
   default: return 0;
   }
 }
@@ -57,6 +62,8 @@ BGE_API int bge_run(int kernel, const bge_encoder *encoder, const bge_batch *bat
   case AVX512: return bge_run_avx512(encoder, batch, workspace, pool);
   case AVX512BF16: return bge_run_avx512bf16(encoder, batch, workspace, pool);
   case BFLOAT16: return bge_run_bfloat16(encoder, batch, workspace, pool);
+  case FLOAT32AVX2: return bge_run_float32avx2(encoder, batch, workspace, pool);
+  case FLOAT32AVX512: return bge_run_float32avx512(encoder, batch, workspace, pool);
   default: return BGE_BAD_KERNEL;
   }
 }

@@ -1,4 +1,4 @@
-/* Encoders of BERT's and XLM-R's kind, with products in 8 bits or in bfloat16: one call runs one batch.
+/* Encoders of BERT's and XLM-R's kind, with products in 8 bits, bfloat16 or float32: one call runs one batch.
  *
  * In 8 bits, rows of activations are unsigned 8-bit integers, each row with a scale of its own; columns of weights are signed ones,
  * each column with a scale of its own. Everything a row needs comes from that row, or in attention from its text: a
@@ -11,19 +11,20 @@
 #define BGE_LAYOUT 1 /* of the structures and of packed weights */
 
 /* A product. `weight` lies in panels of 64 columns: [out / 64][in / 4][64][4] in 8 bits, [out / 64][in / 2][64][2] in
- * bfloat16. `offset` is what the zero point of the rows adds to every column: zero * sum of the column. */
+ * bfloat16, [out / 64][in][64] in float32. `offset` is what the zero point of the rows adds to every column: zero * sum of the column. */
 typedef struct {
   const int8_t *weight;
-  const float *scale;    /* (out); null in bfloat16, as offset is */
+  const float *scale;    /* (out); in 8 bits alone, as offset */
   const float *bias;     /* (out) */
   const int32_t *offset; /* (out) */
 } bge_product;
 
-/* A product with float16 weights, for few rows, in panels of 32 columns: [out / 32][in][32]. */
+/* A product of few rows in float32, in panels of 32 columns: [out / 32][in][32]. Weights are float32 beside products in
+ * float32, else float16, and so are the rows of the vocabulary. */
 typedef struct {
-  const uint16_t *weight;
+  const void *weight;
   const float *bias; /* (out), or null */
-} bge_half;
+} bge_rows;
 
 typedef struct {
   const float *gamma;
@@ -31,7 +32,7 @@ typedef struct {
 } bge_norm;
 
 /* A layer that computes all rows. `rows` and `middle` multiply channels before they are rounded to 8 bits, (hidden)
- * each; null in bfloat16. */
+ * each; null otherwise. */
 typedef struct {
   const float *rows;
   const float *middle;
@@ -48,12 +49,12 @@ typedef struct {
 /* A layer that computes the first row of every text, in float32. Where one query meets all keys, q (x K)^T = (q K^T)
  * x^T and p (x V) = (p x) V: `key` is (heads) products of width -> hidden, `value` (heads) products of hidden -> width. */
 typedef struct {
-  bge_half query;
-  bge_half key;
-  bge_half value;
-  bge_half output;
-  bge_half up;
-  bge_half down;
+  bge_rows query;
+  bge_rows key;
+  bge_rows value;
+  bge_rows output;
+  bge_rows up;
+  bge_rows down;
   bge_norm attention_norm;
   bge_norm norm;
   float attention_epsilon;
@@ -72,14 +73,14 @@ typedef struct {
   int32_t types;
   int32_t labels; /* 0: no classifier */
   float epsilon;  /* of the norm behind the embeddings */
-  const uint16_t *word_rows; /* float16 */
+  const void *word_rows;
   const float *position_rows;
   const float *type_rows;
   bge_norm norm;
   const bge_layer *layer;
   const bge_first_row *last; /* null: the answer is all rows */
-  bge_half dense;            /* the classifier: out(tanh(dense(row))) */
-  bge_half out;              /* columns padded to 32 */
+  bge_rows dense;            /* the classifier: out(tanh(dense(row))) */
+  bge_rows out;              /* columns padded to 32 */
 } bge_encoder;
 
 /* One batch. All arrays are (texts, width), row by row. */
@@ -109,6 +110,8 @@ BGE_KERNEL(avx2vnni);
 BGE_KERNEL(avx512);
 BGE_KERNEL(avx512bf16);
 BGE_KERNEL(bfloat16);
+BGE_KERNEL(float32avx2);
+BGE_KERNEL(float32avx512);
 #endif
 
 #endif

@@ -3,7 +3,7 @@
  * VF            floats in a vector
  * VB            bytes in a vector
  * TILE_ROWS     rows, and TILE_VECTORS vectors of columns, that an 8-bit product holds in registers
- * HALF_ROWS     rows that a product with float16 weights holds
+ * ROW_ROWS     rows that a product of float32 rows holds
  * SCORE_ROWS    queries, and SCORE_VECTORS vectors of keys, that attention holds
  * MIX_VECTORS   vectors of a head's width
  *
@@ -20,7 +20,7 @@
 
 typedef __m512 vf;
 typedef int32_t vi __attribute__((vector_size(64)));
-enum { VF = 16, VB = 64, TILE_ROWS = 6, TILE_VECTORS = 4, HALF_ROWS = 8, SCORE_ROWS = 6, SCORE_VECTORS = 4, MIX_VECTORS = 2 };
+enum { VF = 16, VB = 64, TILE_ROWS = 6, TILE_VECTORS = 4, ROW_ROWS = 8, SCORE_ROWS = 6, SCORE_VECTORS = 4, MIX_VECTORS = 2 };
 
 INLINE_ vf zero_f(void) { return _mm512_setzero_ps(); }
 INLINE_ vf same_f(float x) { return _mm512_set1_ps(x); }
@@ -39,7 +39,11 @@ INLINE_ vi same_bytes(const uint8_t *p) {
   __builtin_memcpy(&four, p, 4);
   return (vi)_mm512_set1_epi32(four);
 }
-INLINE_ vi dot_bytes(vi sum, vi rows, vi weights) { return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)rows, (__m512i)weights); }
+#ifdef __AVX512VNNI__
+INLINE_ vi dot_bytes(vi sum, vi rows, vi weights) {
+  return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)rows, (__m512i)weights);
+}
+#endif
 INLINE_ vf load_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 
 /* Rounds to the nearest whole number, adds `zero` and stores what lies in 0 to 255. */
@@ -87,7 +91,7 @@ enum { TILE_ROWS = 6 };
 #else
 enum { TILE_ROWS = 4 };
 #endif
-enum { VF = 8, VB = 32, TILE_VECTORS = 2, HALF_ROWS = 2, SCORE_ROWS = 6, SCORE_VECTORS = 2, MIX_VECTORS = 2 };
+enum { VF = 8, VB = 32, TILE_VECTORS = 2, ROW_ROWS = 2, SCORE_ROWS = 6, SCORE_VECTORS = 2, MIX_VECTORS = 2 };
 
 INLINE_ vf zero_f(void) { return _mm256_setzero_ps(); }
 INLINE_ vf same_f(float x) { return _mm256_set1_ps(x); }

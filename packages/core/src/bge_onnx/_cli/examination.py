@@ -19,7 +19,7 @@ from bge_onnx import BGEError, __version__
 from bge_onnx._cache.inventory import inventory
 from bge_onnx._cli import options
 from bge_onnx._cli.tables import size
-from bge_onnx._kernels import NAMES, kernels_here
+from bge_onnx._kernels import kernels_here
 from bge_onnx._repository.sources import chosen_sources
 from bge_onnx._runtime.bfloat16 import bfloat16_runtime
 from bge_onnx._runtime.cpu import available_cpus, instruction_sets
@@ -114,7 +114,7 @@ def _bfloat16() -> Finding:
 def _int8() -> Finding:
     here = kernels_here("int8")
     if here:
-        return Finding("int8", "ok", f"precision='int8' runs in compiled kernels for {NAMES[here[-1]]}")
+        return Finding("int8", "ok", f"precision='int8' runs in compiled kernels for {here[-1].name}")
     why = "BGE_KERNELS=0" if os.environ.get("BGE_KERNELS") == "0" else "this installation has no kernels that run here"
     return Finding("int8", "note", f"precision='int8' runs in ONNX Runtime, slower: {why}")
 

@@ -19,7 +19,7 @@ from bge_onnx._graph.cuda import Floats, build_cuda
 from bge_onnx._graph.encoder import Array, Encoder, UnrecognisedGraph
 from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
 from bge_onnx._graph.original import OnnxFile, Original
-from bge_onnx._graph.packed import PACKED, can_pack, pack
+from bge_onnx._graph.packed import PACKED, Products, can_pack, pack
 from bge_onnx._graph.portable import build_portable
 from bge_onnx._graph.verify import answers, answers_of, difference, open_graph, peaks
 from bge_onnx._runtime.memory import trim_heap
@@ -90,13 +90,16 @@ def prepare(
     """
     expected = original.answers(rows, threads=threads)
     encoder = original.encoder()
+    if packed and precision != "int8" and can_pack(encoder):
+        return _in_kernels(encoder, rows, folder, expected, precision)
+    if precision == "bf16":
+        width = encoder.hidden // encoder.heads
+        raise UnrecognisedGraph(f"the kernels read no model of {encoder.hidden} components with heads of {width}")
     exact = build(encoder, rows, folder, watch=SMOOTHED if precision == "int8" else ())
     session = open_graph(exact, threads=threads)
     largest, _ = difference(expected, answers(session, encoder), encoder)
     if not largest <= _FLOAT32_TOLERANCE:
         raise UnrecognisedGraph(f"the rebuilt graph differs from the original by {largest:.1e} on random ids")
-    if precision == "bf16":
-        return _in_bfloat16(encoder, rows, folder, expected)
     if precision == "fp32":
         return PreparedGraph(exact.path, exact.output, largest, _note(encoder, rows, "float32"))
     highest = peaks(session, exact, encoder)
@@ -105,7 +108,7 @@ def prepare(
     smoothed = smooth_context(encoder, highest)
     factors = row_factors(smoothed, highest)
     if packed and can_pack(smoothed):
-        path, output, found = _packed(smoothed, rows, folder, factors)
+        path, output, found = _packed(smoothed, rows, folder, "int8", factors)
         how = "row-wise int8 in compiled kernels"
     else:
         graph = build(smoothed, rows, folder, arithmetic=lambda writer: RowInt8(writer, factors))
@@ -175,12 +178,15 @@ def prepare_cuda(
     return PreparedGraph(graph.path, graph.output, largest, note)
 
 
-def _in_bfloat16(encoder: Encoder, rows: Rows, folder: Path, expected: list[Array]) -> PreparedGraph:
-    if not can_pack(encoder):
-        width = encoder.hidden // encoder.heads
-        raise UnrecognisedGraph(f"the kernels read no model of {encoder.hidden} components with heads of {width}")
-    path, output, found = _packed(encoder, rows, folder, None)
+def _in_kernels(
+    encoder: Encoder, rows: Rows, folder: Path, expected: list[Array], precision: Literal["fp32", "bf16"]
+) -> PreparedGraph:
+    path, output, found = _packed(encoder, rows, folder, precision)
     largest, relative = difference(expected, found, encoder)
+    if precision == "fp32":
+        if not largest <= _FLOAT32_TOLERANCE:
+            raise UnrecognisedGraph(f"the packed model differs from the original by {largest:.1e} on random ids")
+        return PreparedGraph(path, output, largest, _note(encoder, rows, "float32 in compiled kernels"))
     if not relative <= _BFLOAT16_TOLERANCE:
         raise UnrecognisedGraph(f"bfloat16 moves the output by {relative:.1%} on random ids")
     note = _note(encoder, rows, f"bfloat16 in compiled kernels, {relative:.1%} off on random ids")
@@ -188,14 +194,17 @@ def _in_bfloat16(encoder: Encoder, rows: Rows, folder: Path, expected: list[Arra
 
 
 def _packed(
-    encoder: Encoder, rows: Rows, folder: Path, factors: Mapping[Site, Array] | None
+    encoder: Encoder,
+    rows: Rows,
+    folder: Path,
+    products: Products,
+    factors: Mapping[Site, Array] | None = None,
 ) -> tuple[Path, str, list[Array]]:
     """Pack the weights: the file, the name of its output, and what the kernels answer."""
     path = folder / PACKED
-    pack(encoder, rows, path, factors=factors)
-    weights = PackedWeights(path)
-    output = weights.output
-    session = PackedSession(SessionSpec(path=path, stamp=(0, 0), outputs=((output,),), form="packed"), weights)
+    pack(encoder, rows, path, products=products, factors=factors)
+    output = PackedWeights(path).output
+    session = PackedSession.open(SessionSpec(path=path, stamp=(0, 0), outputs=((output,),), form="packed"))
     return path, output, answers_of(lambda feed: session.run(feed)[output], encoder)
 
 

@@ -1,4 +1,4 @@
-"""`Encoder` -> weights as the compiled kernels read them: the arithmetic of `int8`, or bfloat16, without a graph.
+"""`Encoder` -> weights as the compiled kernels read them: float32, bfloat16, or the arithmetic of `int8`.
 
 The file is a safetensors file whose tensors begin at multiples of 64 bytes. Its metadata holds the numbers that are no
 tensors. What `RowInt8` does with operators, the kernels do between the products: `int8` explains it.
@@ -21,11 +21,11 @@ from bge_onnx._graph.int8 import GELU_ZERO, SYMMETRIC_ZERO, quantise_columns
 
 __all__ = ["PACKED", "Products", "bfloat16", "can_pack", "pack"]
 
-Products: TypeAlias = Literal["int8", "bf16"]
+Products: TypeAlias = Literal["fp32", "bf16", "int8"]
 
 PACKED = "model.safetensors"
 
-_PANEL, _HALF_PANEL = 64, 32
+_PANEL, _ROW_PANEL = 64, 32
 _ALIGNMENT = 64
 _HEADER = 1 << 17  # bytes set aside for it
 _SLICE = 4096  # rows of a table that are in memory at once
@@ -45,18 +45,20 @@ def can_pack(encoder: Encoder) -> bool:
     )
 
 
-def pack(encoder: Encoder, rows: Rows, path: Path, *, factors: Mapping[Site, Array] | None) -> None:
+def pack(
+    encoder: Encoder, rows: Rows, path: Path, *, products: Products, factors: Mapping[Site, Array] | None = None
+) -> None:
     """Write the weights of an encoder.
 
     Args:
         encoder: For 8 bits with `smooth_context` done.
         rows: "cls" for the first row or the logits of a classifier, "tokens" for all rows.
         path: The file.
-        factors: What `row_factors` has found, for products in 8 bits; None for bfloat16.
+        products: What the products of many rows multiply in.
+        factors: What `row_factors` has found, for 8 bits.
     """
     typed = "token_type_ids" in encoder.inputs
     whole = len(encoder.layers) - (rows == "cls")
-    products: Products = "bf16" if factors is None else "int8"
     facts = {
         "products": products,
         "hidden": encoder.hidden,
@@ -68,9 +70,9 @@ def pack(encoder: Encoder, rows: Rows, path: Path, *, factors: Mapping[Site, Arr
         "labels": len(encoder.head.out.bias) if rows == "cls" and encoder.head is not None else 0,
         "epsilon": encoder.norm.epsilon,
     }
-    with _File(path) as file:
+    with _File(path, products) as file:
         words = (encoder.words[at : at + _SLICE] for at in range(0, len(encoder.words), _SLICE))
-        file.table("words", encoder.words.shape, words, np.float16)
+        file.table("words", encoder.words.shape, words, file.stored)
         file.add("positions", encoder.positions if typed else encoder.positions + encoder.types[0])
         if typed:
             file.add("types", encoder.types)
@@ -109,7 +111,7 @@ def _whole_layer(
         ("up", up, SYMMETRIC_ZERO),
         ("down", layer.down, GELU_ZERO),
     ):
-        file.product(f"{number}.{name}", linear, None if factors is None else zero)
+        file.product(f"{number}.{name}", linear, zero)
     file.norm(f"{number}.attention_norm", layer.attention_norm)
     file.norm(f"{number}.norm", layer.norm)
 
@@ -122,20 +124,20 @@ def _smoothed(linear: Linear, factor: Array) -> Linear:
 def _first_row(file: _File, layer: Layer, encoder: Encoder) -> None:
     heads, width = encoder.heads, encoder.hidden // encoder.heads
     asked = scaled(layer.query, width)
-    file.half("last.query", asked.weight, asked.bias)
-    file.halves("last.key", layer.key.weight.T.reshape(heads, width, -1))
-    file.halves("last.value", layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2))
-    file.half("last.output", layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
-    file.half("last.up", layer.up.weight, layer.up.bias)
-    file.half("last.down", layer.down.weight, layer.down.bias)
+    file.few("last.query", asked.weight, asked.bias)
+    file.by_head("last.key", layer.key.weight.T.reshape(heads, width, -1))
+    file.by_head("last.value", layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2))
+    file.few("last.output", layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
+    file.few("last.up", layer.up.weight, layer.up.bias)
+    file.few("last.down", layer.down.weight, layer.down.bias)
     file.norm("last.attention_norm", layer.attention_norm)
     file.norm("last.norm", layer.norm)
 
 
 def _classifier(file: _File, head: Head) -> None:
-    missing = -len(head.out.bias) % _HALF_PANEL
-    file.half("dense", head.dense.weight, head.dense.bias)
-    file.half("out", np.pad(head.out.weight, ((0, 0), (0, missing))), np.pad(head.out.bias, (0, missing)))
+    missing = -len(head.out.bias) % _ROW_PANEL
+    file.few("dense", head.dense.weight, head.dense.bias)
+    file.few("out", np.pad(head.out.weight, ((0, 0), (0, missing))), np.pad(head.out.bias, (0, missing)))
 
 
 def bfloat16(values: Array) -> npt.NDArray[np.uint16]:
@@ -151,16 +153,19 @@ def panels(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return weight.reshape(rows // unit, unit, columns // _PANEL, _PANEL).transpose(2, 0, 3, 1)
 
 
-def half_panels(weight: Array) -> npt.NDArray[np.float16]:
+def row_panels(weight: Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """(in, out) -> (out / 32, in, 32)."""
     rows, columns = weight.shape
-    return weight.astype(np.float16).reshape(rows, columns // _HALF_PANEL, _HALF_PANEL).transpose(1, 0, 2)
+    return weight.astype(dtype).reshape(rows, columns // _ROW_PANEL, _ROW_PANEL).transpose(1, 0, 2)
 
 
 class _File:
     """A safetensors file in the making; every tensor is written at once, and the header last."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, products: Products) -> None:
+        self._products = products
+        # The type of the vocabulary, and of weights in products of few rows: 16 bits where others have less than 32.
+        self.stored: npt.DTypeLike = np.float32 if products == "fp32" else np.float16
         self._file = path.open("wb")
         self._entries: dict[str, dict[str, Any]] = {}
         self._file.seek(_HEADER)
@@ -201,23 +206,23 @@ class _File:
         self.add(f"{name}.gamma", norm.gamma)
         self.add(f"{name}.beta", norm.beta)
 
-    def product(self, name: str, linear: Linear, zero: int | None) -> None:
-        """In 8 bits for rows around a zero point; in bfloat16 without one."""
+    def product(self, name: str, linear: Linear, zero: int) -> None:
+        """A product of many rows; in 8 bits they lie around a zero point."""
         self.add(f"{name}.bias", linear.bias)
-        if zero is None:
-            self.add(name, panels(bfloat16(linear.weight)))
+        if self._products != "int8":
+            self.add(name, panels(bfloat16(linear.weight) if self._products == "bf16" else linear.weight))
             return
         whole, scale = quantise_columns(linear.weight)
         self.add(name, panels(whole))
         self.add(f"{name}.scale", scale)
         self.add(f"{name}.offset", zero * whole.sum(axis=0, dtype=np.int32))
 
-    def half(self, name: str, weight: Array, bias: Array) -> None:
-        self.add(name, half_panels(weight))
+    def few(self, name: str, weight: Array, bias: Array) -> None:
+        self.add(name, row_panels(weight, self.stored))
         self.add(f"{name}.bias", bias)
 
-    def halves(self, name: str, weights: Array) -> None:
-        self.add(name, np.stack([half_panels(weight) for weight in weights]))
+    def by_head(self, name: str, weights: Array) -> None:
+        self.add(name, np.stack([row_panels(weight, self.stored) for weight in weights]))
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         header = json.dumps({"__metadata__": {"encoder": json.dumps(facts)}, **self._entries}).encode()

@@ -1,4 +1,4 @@
-"""The compiled library: int8 encoders without ONNX Runtime, where the wheel brings it and the processor runs it.
+"""The compiled library: encoders without ONNX Runtime, where the wheel brings it and the processor runs it.
 
 Wheels for x86-64 Linux hold it; everywhere else `library()` is None and ONNX Runtime computes, as it does where
 `BGE_KERNELS=0` stands in the environment. The structures mirror `kernels/bge_kernels.h`.
@@ -9,28 +9,33 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 __all__ = [
     "LAYOUT",
-    "NAMES",
     "Batch",
     "Encoder",
     "FirstRow",
-    "Half",
+    "Kernel",
     "Layer",
     "Norm",
     "Product",
+    "Rows",
     "kernels_here",
     "library",
 ]
 
 LAYOUT = 1  # of the structures and of packed weights, as the library says it
-# Kernels as `bge_run` takes them, slowest first. The last one for 8 bits attends in bfloat16.
-NAMES = {1: "AVX2", 2: "AVX-VNNI", 4: "AVX512-VNNI", 8: "AVX512-VNNI and BF16", 16: "AVX512-BF16"}
-_FOR: Mapping[str, int] = {"int8": 1 | 2 | 4 | 8, "bf16": 16}
+# By what `bge_run` knows them by, slowest first. The last one for 8 bits attends in bfloat16.
+_KERNELS: Mapping[str, Mapping[int, str]] = {
+    "int8": {1: "AVX2", 2: "AVX-VNNI", 4: "AVX512-VNNI", 8: "AVX512-VNNI and BF16"},
+    "bf16": {16: "AVX512-BF16"},
+    "fp32": {32: "AVX2", 64: "AVX512"},
+}
+
 _FILE = Path(__file__).with_name("libbge_kernels.so")
 
 _Field = tuple[str, Any]
@@ -42,8 +47,8 @@ class Product(ctypes.Structure):
     _fields_: ClassVar[list[_Field]] = [(name, ctypes.c_void_p) for name in ("weight", "scale", "bias", "offset")]
 
 
-class Half(ctypes.Structure):
-    """A product with float16 weights."""
+class Rows(ctypes.Structure):
+    """A product of few rows in float32."""
 
     _fields_: ClassVar[list[_Field]] = [(name, ctypes.c_void_p) for name in ("weight", "bias")]
 
@@ -72,7 +77,7 @@ class FirstRow(ctypes.Structure):
     """A layer that computes the first row of every text."""
 
     _fields_: ClassVar[list[_Field]] = [
-        *((name, Half) for name in ("query", "key", "value", "output", "up", "down")),
+        *((name, Rows) for name in ("query", "key", "value", "output", "up", "down")),
         ("attention_norm", Norm),
         ("norm", Norm),
         ("attention_epsilon", ctypes.c_float),
@@ -106,8 +111,8 @@ class Encoder(ctypes.Structure):
         ("norm", Norm),
         ("layer", ctypes.POINTER(Layer)),
         ("last", ctypes.POINTER(FirstRow)),
-        ("dense", Half),
-        ("out", Half),
+        ("dense", Rows),
+        ("out", Rows),
     ]
 
 
@@ -160,8 +165,29 @@ def _loaded() -> ctypes.CDLL | None:
     return found
 
 
-def kernels_here(precision: str) -> tuple[int, ...]:
-    """The kernels for a precision that this processor runs, slowest first."""
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Code for one kind of processor and one kind of product.
+
+    Attributes:
+        library: Where it is.
+        number: What `bge_run` knows it by.
+        name: For people.
+    """
+
+    library: ctypes.CDLL
+    number: int
+    name: str
+
+
+def kernels_here(products: str) -> tuple[Kernel, ...]:
+    """The kernels that this processor runs, slowest first; none where there is no library.
+
+    Args:
+        products: "fp32", "bf16" or "int8"; there are none for anything else.
+    """
     found = library()
-    here = 0 if found is None else int(found.bge_kernels_here()) & _FOR.get(precision, 0)
-    return tuple(kernel for kernel in NAMES if here & kernel)
+    if found is None:
+        return ()
+    here = int(found.bge_kernels_here())
+    return tuple(Kernel(found, number, name) for number, name in _KERNELS.get(products, {}).items() if here & number)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from bge_onnx._heads.vectors import Outputs
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.lazy import Lazy
-from bge_onnx._runtime.packed import PackedSession, PackedWeights
+from bge_onnx._runtime.packed import PackedSession
 from bge_onnx._runtime.scheduler import Scheduler
 from bge_onnx._runtime.session import PREPACKS, Session, SessionSpec
 from bge_onnx._runtime.shared import open_things, shared
@@ -116,7 +116,7 @@ def _open(spec: EngineSpec, *, callers: int) -> OpenGraph:
     """A session for so many batches at the same time; a single one has all threads."""
     device = spec.device
     if spec.session.form == "packed":
-        return PackedSession(spec.session, PackedWeights(spec.session.path))
+        return PackedSession.open(spec.session)
     if device.runtime == "openvino":
         from bge_onnx._runtime.openvino import OpenVinoSession  # which few need
 

@@ -27,7 +27,9 @@ from bge_onnx.errors import InferenceError, UnsuitableModelError
 __all__ = ["PackedSession", "PackedWeights"]
 
 _ALIGNMENT = 64
-_HALF_PANEL = 32
+_ROW_PANEL = 32
+# Bytes of a weight in the products of many rows.
+_SIZES = {"int8": 1, "bf16": 2, "fp32": 4}
 _REFUSALS = {
     1: "a token id is not one of the {vocabulary} in the vocabulary; is the tokenizer the model's own?",
     2: "a token type is not one of the {types} that the model knows",
@@ -74,7 +76,7 @@ class PackedWeights:
             padding_id=int(facts["padding_id"]),
             labels=labels,
             epsilon=float(facts["epsilon"]),
-            vocabulary=tensors.rows("words", 2 * hidden),
+            vocabulary=tensors.rows("words", tensors.stored * hidden),
             positions=tensors.rows("positions", 4 * hidden),
             types=tensors.rows("types", 4 * hidden) if typed else 0,
             word_rows=tensors.at("words"),
@@ -87,8 +89,8 @@ class PackedWeights:
             self._last = _first_row(tensors, hidden, inner, epsilons)
             encoder.last = ctypes.pointer(self._last)
         if labels:
-            encoder.dense = tensors.half("dense", hidden, hidden)
-            encoder.out = tensors.half("out", hidden, -(-labels // _HALF_PANEL) * _HALF_PANEL)
+            encoder.dense = tensors.few("dense", hidden, hidden)
+            encoder.out = tensors.few("out", hidden, -(-labels // _ROW_PANEL) * _ROW_PANEL)
         self.encoder = encoder
 
     @property
@@ -109,6 +111,8 @@ class _Tensors:
         header = json.loads(mapped[8 : 8 + size])
         self.facts: Mapping[str, Any] = json.loads(header.pop("__metadata__")["encoder"])
         self._entries: Mapping[str, Any] = header
+        # Bytes of a number in the vocabulary, and of a weight in products of few rows.
+        self.stored = max(2, _SIZES[self.facts["products"]])
         self._room = len(mapped) - 8 - size
         self._start = np.frombuffer(mapped, np.uint8).ctypes.data + 8 + size
 
@@ -130,17 +134,19 @@ class _Tensors:
 
     def product(self, name: str, rows: int, columns: int) -> kernels.Product:
         bias = self.at(f"{name}.bias", 4 * columns)
-        if self.facts["products"] == "bf16":
-            return kernels.Product(weight=self.at(name, 2 * rows * columns), bias=bias)
+        size = _SIZES[self.facts["products"]]
+        if size > 1:
+            return kernels.Product(weight=self.at(name, size * rows * columns), bias=bias)
         scale, offset = (self.at(f"{name}.{part}", 4 * columns) for part in ("scale", "offset"))
         return kernels.Product(weight=self.at(name, rows * columns), scale=scale, bias=bias, offset=offset)
 
-    def half(self, name: str, rows: int, columns: int) -> kernels.Half:
-        return kernels.Half(self.at(name, 2 * rows * columns), self.at(f"{name}.bias", 4 * columns))
+    def few(self, name: str, rows: int, columns: int) -> kernels.Rows:
+        """A product of few rows."""
+        return kernels.Rows(self.at(name, self.stored * rows * columns), self.at(f"{name}.bias", 4 * columns))
 
-    def halves(self, name: str, rows: int, columns: int) -> kernels.Half:
+    def by_head(self, name: str, rows: int, columns: int) -> kernels.Rows:
         """The products of all heads, which have no bias; so many rows and columns in all."""
-        return kernels.Half(self.at(name, 2 * rows * columns), None)
+        return kernels.Rows(self.at(name, self.stored * rows * columns), None)
 
     def _bytes(self, name: str) -> int:
         first, end = map(int, self._entries[name]["data_offsets"])
@@ -167,12 +173,12 @@ def _layer(tensors: _Tensors, number: int, hidden: int, inner: int, epsilons: li
 
 def _first_row(tensors: _Tensors, hidden: int, inner: int, epsilons: list[float]) -> kernels.FirstRow:
     return kernels.FirstRow(
-        query=tensors.half("last.query", hidden, hidden),
-        key=tensors.halves("last.key", hidden, hidden),
-        value=tensors.halves("last.value", hidden, hidden),
-        output=tensors.half("last.output", hidden, hidden),
-        up=tensors.half("last.up", hidden, inner),
-        down=tensors.half("last.down", inner, hidden),
+        query=tensors.few("last.query", hidden, hidden),
+        key=tensors.by_head("last.key", hidden, hidden),
+        value=tensors.by_head("last.value", hidden, hidden),
+        output=tensors.few("last.output", hidden, hidden),
+        up=tensors.few("last.up", hidden, inner),
+        down=tensors.few("last.down", inner, hidden),
         attention_norm=tensors.norm("last.attention_norm", hidden),
         norm=tensors.norm("last.norm", hidden),
         attention_epsilon=epsilons[-2],
@@ -183,46 +189,53 @@ def _first_row(tensors: _Tensors, hidden: int, inner: int, epsilons: list[float]
 class PackedSession:
     """An open model; batches run at the same time, each on the thread that brings it, or one by one on all threads."""
 
-    def __init__(
-        self, spec: SessionSpec, weights: PackedWeights, *, threads: int = 1, kernel: int | None = None
-    ) -> None:
+    def __init__(self, spec: SessionSpec, weights: PackedWeights, kernel: kernels.Kernel, *, threads: int = 1) -> None:
         """Make a session of mapped weights.
 
         Args:
             spec: What was asked for.
             weights: Shared by all sessions of a model.
+            kernel: One for the products of these weights.
             threads: How many work on one batch. More than one serve one batch at a time, and another that comes
                 meanwhile runs on the thread that brings it.
-            kernel: One of `_kernels.kernels_here`; None for the fastest.
 
         Raises:
-            UnsuitableModelError: The model has not the output that is due, or no kernel runs here.
+            UnsuitableModelError: The model has not the output that is due.
         """
-        library, here = kernels.library(), kernels.kernels_here(weights.products)
-        if library is None or not here or kernel not in (None, *here):
-            msg = f"{spec.path} is packed for kernels that do not run here; remove it, and it is made anew"
-            raise UnsuitableModelError(msg)
-        self._library = library
-        self._kernel = here[-1] if kernel is None else kernel
         self._spec = spec
         self._weights = weights
+        self._kernel = kernel
         self.outputs = chosen_outputs([weights.output], spec)
         self._workspaces: deque[npt.NDArray[np.uint8]] = deque()
-        self._pool = library.bge_pool_new(threads) if threads > 1 else None
+        self._pool = kernel.library.bge_pool_new(threads) if threads > 1 else None
         self._threads = threads if self._pool else 1
         self._turn = threading.Lock()
         if self._pool:
             # Not when the process ends: a forked one would wait for threads that do not exist in it.
-            weakref.finalize(self, library.bge_pool_free, self._pool).atexit = False
+            weakref.finalize(self, kernel.library.bge_pool_free, self._pool).atexit = False
+
+    @classmethod
+    def open(cls, spec: SessionSpec) -> Self:
+        """A session of a packed file, in the fastest kernels that run here.
+
+        Raises:
+            UnsuitableModelError: See `PackedWeights`; or no kernels run here.
+        """
+        weights = PackedWeights(spec.path)
+        here = kernels.kernels_here(weights.products)
+        if not here:
+            msg = f"{spec.path} is packed for kernels that do not run here; remove it, and it is made anew"
+            raise UnsuitableModelError(msg)
+        return cls(spec, weights, here[-1])
 
     @property
     def providers(self) -> tuple[str, ...]:
         """What computes."""
-        return (f"bge-onnx kernels ({kernels.NAMES[self._kernel]})",)
+        return (f"bge-onnx kernels ({self._kernel.name})",)
 
     def on(self, threads: int) -> Self:
         """A session with the same weights and so many threads."""
-        return type(self)(self._spec, self._weights, threads=threads, kernel=self._kernel)
+        return type(self)(self._spec, self._weights, self._kernel, threads=threads)
 
     def width(self, output: str) -> int | None:
         """Size of an output's last axis."""
@@ -267,12 +280,13 @@ class PackedSession:
             width=width,
             answer=answer.ctypes.data,
         )
+        library, number = self._kernel.library, self._kernel.number
         mine = self._pool is not None and self._turn.acquire(blocking=False)
         try:
             pool, threads = (self._pool, self._threads) if mine else (None, 1)
-            workspace = self._workspace(self._library.bge_workspace(self._kernel, encoder, texts, width, threads))
+            workspace = self._workspace(library.bge_workspace(number, encoder, texts, width, threads))
             start = -(-workspace.ctypes.data // _ALIGNMENT) * _ALIGNMENT
-            status = self._library.bge_run(self._kernel, encoder, batch, start, pool)
+            status = library.bge_run(number, encoder, batch, start, pool)
         finally:
             if mine:
                 self._turn.release()
