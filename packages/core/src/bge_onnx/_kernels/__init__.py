@@ -1,7 +1,9 @@
 """The compiled library: encoders without ONNX Runtime, where the wheel brings it and the processor runs it.
 
 Wheels for x86-64 Linux hold it; everywhere else `library()` is None and ONNX Runtime computes, as it does where
-`BGE_KERNELS=0` stands in the environment. The structures mirror `kernels/bge_kernels.h`.
+`BGE_KERNELS=0` stands in the environment. `BGE_KERNELS=avx2` leaves what an older processor would run.
+
+The structures mirror `kernels/bge_kernels.h`.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ _KERNELS: Mapping[str, Mapping[int, str]] = {
     "fp32": {32: "AVX2", 64: "AVX512"},
 }
 
+_AVX2 = 1 | 32
+_VARIABLE = "BGE_KERNELS"
 _FILE = Path(__file__).with_name("libbge_kernels.so")
 
 _Field = tuple[str, Any]
@@ -131,7 +135,7 @@ class Batch(ctypes.Structure):
 
 def library() -> ctypes.CDLL | None:
     """The library, or None where there is none, it does not load, or it is not wanted."""
-    return None if os.environ.get("BGE_KERNELS") == "0" else _loaded()
+    return None if os.environ.get(_VARIABLE) == "0" else _loaded()
 
 
 @cache
@@ -190,4 +194,6 @@ def kernels_here(products: str) -> tuple[Kernel, ...]:
     if found is None:
         return ()
     here = int(found.bge_kernels_here())
+    if os.environ.get(_VARIABLE) == "avx2":
+        here &= _AVX2
     return tuple(Kernel(found, number, name) for number, name in _KERNELS.get(products, {}).items() if here & number)
