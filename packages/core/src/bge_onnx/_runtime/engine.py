@@ -34,9 +34,10 @@ _logger = logging.getLogger("bge_onnx")
 # A batch of more padded tokens than this is an exception on a CPU, whose memory is given back at once.
 _LARGE_BATCH = 2048
 
-# The lone text for which the session with all threads is opened. OpenVINO compiles it in a third of a second, and it
-# has weights of its own.
-_LONE_MAPPED, _LONE_COMPILED = 2, 64
+# The lone text for which the session with all threads is opened, unless a text of so many tokens comes before. OpenVINO
+# compiles it in a third of a second, and it has weights of its own.
+_LONE_PACKED, _LONE_MAPPED, _LONE_COMPILED = 1, 2, 64
+_LONG_TEXT = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +79,23 @@ class Engine:
     def run(self, feed: Mapping[str, npt.NDArray[np.int64]], *, alone: bool) -> Outputs:
         """The outputs of one batch by name; `alone` if nothing else runs or waits at this moment."""
         ids = feed["input_ids"]
-        session = self._lone_session() if alone and len(ids) == 1 else self._bulk.get()
+        session = self._lone_session(ids.size) if alone and len(ids) == 1 else self._bulk.get()
         return session.run(feed, shrink=self.spec.device.target != "other" and ids.size > _LARGE_BATCH)
 
-    def _lone_session(self) -> OpenGraph:
+    def _lone_session(self, tokens: int) -> OpenGraph:
         """The session with all threads, for the lowest latency of a text that nothing competes with."""
         device = self.spec.device
         form = self.spec.session.form
-        mapped, compiled = form == "packed" or (PREPACKS and form == "optimised"), device.runtime == "openvino"
-        if device.threads == device.session_threads or not (mapped or compiled):
+        if form == "packed":
+            first = _LONE_PACKED
+        elif device.runtime == "openvino":
+            first = _LONE_COMPILED
+        else:
+            first = _LONE_MAPPED if PREPACKS and form == "optimised" else 0
+        if device.threads == device.session_threads or not first:
             return self._bulk.get()  # another session would copy the weights
         self._lone_texts += 1
-        if self._lone_texts < (_LONE_COMPILED if compiled else _LONE_MAPPED):
+        if self._lone_texts < first and tokens < _LONG_TEXT:
             return self._bulk.get()  # opening another session would cost more than it saves on the first texts
         try:
             return self._lone.get()
