@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,13 @@ class Bench:
             "task": job.task,
             "mode": job.mode,
             "model": str(model.folder),
-            "inputs": str(self._inputs(job.corpus)),
+            "inputs": str(self._inputs(job.corpus.inputs)),
+            "others": str(self._inputs(job.corpus.others)),
             "warmup": job.warmup,
             "threads": job.threads,
             "options": dict(options or {}),
             "callers": job.callers,
-            "calibration": str(self._inputs(self._calibration[job.task])),
+            "calibration": str(self._inputs(self._calibration[job.task].inputs)),
             "vectors": str(vectors),
         }
         pinned = ["taskset", "--cpu-list", ",".join(map(str, range(job.cpus)))] if job.cpus else []
@@ -115,8 +116,8 @@ class Bench:
         )
         return True
 
-    def _inputs(self, corpus: Corpus) -> Path:
-        text = json.dumps(corpus.inputs)
+    def _inputs(self, inputs: Sequence[Any]) -> Path:
+        text = json.dumps(inputs)
         path = self._work / "inputs" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,7 @@ class Bench:
     def _tokens(self, model: Model, corpus: Corpus) -> list[int]:
         """Token counts of a corpus; what is known of it is noted in the results once."""
         known: dict[str, list[int]] = self.results["lengths"]
-        key = f"{model.folder.name} {self._inputs(corpus).stem}"
+        key = f"{model.folder.name} {self._inputs(corpus.inputs).stem}"
         if key not in known:
             known[key] = model.tokens(corpus)
             self.results["corpora"].append(

@@ -93,7 +93,7 @@ class Job:
         corpus: On what.
         mode: "cold", "throughput", "latency", "accuracy" or "callers".
         repetition: From 0.
-        warmup: Inputs computed before the clock starts.
+        warmup: Other inputs computed in one call before the clock starts, after the first one alone.
         threads: None for the library's own choice.
         cpus: How many CPUs the process may use; None for all. Libraries are not told otherwise.
         callers: How many ask at once, one measurement each.

@@ -38,6 +38,7 @@ class Shape:
 
 
 SHAPES = {
+    "bge-base-en-v1.5": Shape(kind="embedder", layers=12, hidden=768, vocabulary=30_522),
     "bge-large-en-v1.5": Shape(kind="embedder", layers=24, hidden=1024, vocabulary=30_522),
     "bge-m3": Shape(kind="m3", layers=24, hidden=1024, vocabulary=250_002, max_tokens=8192),
     "bge-reranker-base": Shape(kind="reranker", layers=12, hidden=768, vocabulary=250_002),

@@ -117,7 +117,7 @@ def main() -> None:
             bench.run(Job(section="embed", contender=item, corpus=corpus, mode="throughput", repetition=repetition))
     del results["lengths"]
     for run in results["runs"]:
-        del run["results"]
+        run.pop("results", None)
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")

@@ -20,7 +20,8 @@ def open_engine(library: ModuleType, request: Request) -> Engine:
     settings = {name: value for name, value in request.options.items() if name in _SETTINGS}
     if request.threads is not None:
         settings = {**settings, "inter_threads": request.threads, "intra_threads": 1}
-    model = library.Encoder(str(converted(Path(request.model))), device="cpu", **settings)
+    folder = converted(Path(request.model), settings.get("compute_type", "default"))
+    model = library.Encoder(str(folder), device="cpu", **settings)
     tokenizer = open_tokenizer(request)
     finish = _classifier(request) if request.task == "rerank" else unit
     pool = ThreadPoolExecutor(settings.get("inter_threads", 1))  # each call waits for its batch
