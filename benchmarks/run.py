@@ -18,7 +18,7 @@ from typing import Any
 
 from _bench import Bench, say
 from _contenders import CONTENDERS, YARDSTICK, Contender
-from _jobs import FULL, NORMAL, QUICK, SECTIONS, USUAL, Size, plan
+from _jobs import CORPORA, FULL, NORMAL, QUICK, SECTIONS, USUAL, Size, plan
 from _machine import describe, sgemm_rate
 from _models import SHAPES, Model, embedder, reranker, shaped
 from _report import markdown
@@ -118,6 +118,7 @@ def _size(options: argparse.Namespace) -> Size:
     if options.size is not None:
         count = options.size
         size = replace(size, mixed=count, uniform=count // 2, short=2 * count, pairs=count // 2, queries=count)
+    size = replace(size, corpora=options.corpora)
     return size if options.repetitions is None else replace(size, repetitions=options.repetitions)
 
 
@@ -137,6 +138,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     rerankers = [name for name, shape in SHAPES.items() if shape.kind == "reranker"]
     parser.add_argument("--reranker-shape", choices=rerankers, default=rerankers[0], help="of its random weights")
     parser.add_argument("--size", type=int, help="mixed texts of a corpus; uniform ones half as many, short ones twice")
+    parser.add_argument("--corpora", type=_listed(CORPORA), default=CORPORA, help="which of them are embedded")
     parser.add_argument("--no-plots", dest="plots", action="store_false", help="tables only")
     parser.add_argument("--repetitions", type=int, help="runs of each contender on each corpus")
     parser.add_argument("--admitted", action="store_true", help="all ran before: no unmeasured run, nobody is compared")
