@@ -55,7 +55,8 @@ class Bench:
     def run(self, job: Job, *, record: str | None = None) -> bool:
         """Runs one job in a fresh process and records the answer; False if it failed."""
         model = self._models[job.task]
-        single = job.contender.single is not None and job.mode == "latency"
+        alone = job.mode == "latency" or len(job.corpus.inputs) == 1
+        single = alone and job.contender.single is not None
         options = job.contender.single if single else job.contender.options
         vectors = self._work / "vectors" / f"{job.contender.key}.npy"
         vectors.parent.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ class Contender:
         worker: Script in `workers/`.
         sections: The measurements it takes part in.
         options: What its worker is told.
-        single: What its worker is told instead where queries come one at a time, if that suits better.
+        single: What its worker is told instead where inputs come one at a time, if that suits better.
     """
 
     key: str

@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             break
         say(f"{number}/{len(jobs)} {job.section}: {job.contender.label}, {job.corpus.name} {len(job.corpus.inputs)}")
         bench.run(job)
+        _save(results, options)  # a run that is stopped from outside leaves what it has
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
     del results["lengths"]
     _write(results, options)
@@ -100,12 +101,18 @@ def plot(output: Path, work: Path) -> None:
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.md").write_text(markdown(results), encoding="utf-8")
-    for run in results["runs"]:
-        run.pop("results", None)  # vectors, which only the agreement in the table needed
-    (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    _save(results, options)
     if options.plots:
         plot(options.output, options.work)
     say(f"written: {options.output / 'results.md'}")
+
+
+def _save(results: dict[str, Any], options: argparse.Namespace) -> None:
+    """Writes `results.json`, without the vectors, which only the agreement in the table needs."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    runs = [{name: value for name, value in run.items() if name != "results"} for run in results["runs"]]
+    kept = {name: value for name, value in results.items() if name != "lengths"}
+    (options.output / "results.json").write_text(json.dumps({**kept, "runs": runs}, indent=1), encoding="utf-8")
 
 
 def _taking_part(contenders: Iterable[Contender], sections: set[str]) -> list[Contender]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from bge_onnx import Embedder
+from bge_onnx.testing import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = 2
@@ -107,3 +111,12 @@ def test_ours_computes_what_it_is_asked_for_twice(
     for times in (1, 2):
         engine(inputs)
         assert sum(rows_run) == times * len(inputs)
+
+
+def test_everybody_cuts_texts_at_the_models_longest_input(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "m3", kind="m3", max_tokens=1024)
+    importlib.import_module("_models").complete(folder)
+    with Embedder(folder) as embedder:
+        assert embedder.max_length == 1024
+    limits = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))
+    assert limits["max_seq_length"] == 1024
