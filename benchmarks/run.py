@@ -61,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shape = options.shape
         models["embed"] = shaped(shape, folder, pool) if shape else embedder(options.embedder, folder)
         embedding = _taking_part(chosen, set(sections) - {"rerank"})
-        ready["embed"] = embedding if options.admitted else bench.admit(embedding, "embed", queries(pool, 8))
+        ready["embed"] = bench.admit(embedding, "embed", queries(pool, 8), known=options.admitted)
     if "rerank" in sections:
         models["rerank"] = reranker(options.reranker, folder, pool, shape=options.reranker_shape)
         ranking = _taking_part(chosen, {"rerank"})
-        ready["rerank"] = ranking if options.admitted else bench.admit(ranking, "rerank", pairs(pool, size.pairs))
+        ready["rerank"] = bench.admit(ranking, "rerank", pairs(pool, size.pairs), known=options.admitted)
     results["models"] = {task: model.label for task, model in models.items()}
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
     jobs = [
@@ -148,7 +148,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--corpora", type=_listed(CORPORA), default=CORPORA, help="which of them are embedded")
     parser.add_argument("--no-plots", dest="plots", action="store_false", help="tables only")
     parser.add_argument("--repetitions", type=int, help="runs of each contender on each corpus")
-    parser.add_argument("--admitted", action="store_true", help="all ran before: no unmeasured run, nobody is compared")
+    parser.add_argument("--admitted", action="store_true", help="peers ran before: no unmeasured run of them")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no measurement starts later")
     parser.add_argument("--output", type=Path, default=_HERE / "results", help="where the results go")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where environments and models go (16 GB)")
