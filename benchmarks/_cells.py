@@ -12,7 +12,7 @@ from _report import by_contender, rate
 Run = dict[str, Any]
 Column = tuple[str, Callable[[str], str]]
 DASH = "–"
-_CALM = 0.05  # share of the CPUs that others may have had
+CALM = 0.05  # share of the CPUs that others may have had
 
 
 def of_section(runs: Iterable[Run], section: str, *, corpus: str | None = None) -> list[Run]:
@@ -24,7 +24,7 @@ def medians(runs: Iterable[Run], value: Callable[[Run], float]) -> dict[str, flo
     """Medians of each contender's runs that others did not disturb; of the least disturbed one where there is none."""
     found = {}
     for key, group in by_contender(runs).items():
-        calm = [run for run in group if run.get("foreign", 0.0) <= _CALM]
+        calm = [run for run in group if run.get("foreign", 0.0) <= CALM]
         chosen = calm or [min(group, key=lambda run: run["foreign"])]
         found[key] = median(value(run) for run in chosen)
     return found
@@ -33,7 +33,7 @@ def medians(runs: Iterable[Run], value: Callable[[Run], float]) -> dict[str, flo
 def speed(runs: Iterable[Run], cpus: int) -> Callable[[str], str]:
     """Inputs a second; of contenders that were disturbed in each run, what their CPU time would give on all CPUs."""
     runs = list(runs)
-    calm = {run["contender"] for run in runs if run.get("foreign", 0.0) <= _CALM}
+    calm = {run["contender"] for run in runs if run.get("foreign", 0.0) <= CALM}
     measured = cell(runs, rate)
     computed = cell(runs, lambda run: (run["cpus"] or cpus) * run["inputs"] / run["cpu_s"])
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from _cells import DASH, Column, Run, cell, label_of, medians, memory, of_section, rows_of, speed
+from _cells import CALM, DASH, Column, Run, cell, label_of, medians, memory, of_section, rows_of, speed
 from _contenders import CONTENDERS
 from _jobs import CORPORA
 from _report import rate, table
@@ -40,7 +40,7 @@ def main(folder: Path, page: Path | None, newest: Sequence[str] = ()) -> None:
 
 
 def only_newest(results: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """The same results, in which contenders of `keys`, or "all", have no run that a later result measured again."""
+    """The same results, in which contenders of `keys`, or "all", have no run that a later one in calm replaces."""
     kept: list[dict[str, Any]] = []
     seen: set[tuple[str, ...]] = set()
     for each in sorted(results, key=lambda result: str(result["started"]), reverse=True):
@@ -53,7 +53,7 @@ def only_newest(results: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[
             for run, kind in zip(each["runs"], kinds, strict=True)
             if kind not in seen or not {"all", run["contender"]} & set(keys)
         ]
-        seen.update(kinds)
+        seen.update(kind for run, kind in zip(each["runs"], kinds, strict=True) if run.get("foreign", 0.0) <= CALM)
         kept.append({**each, "runs": runs})
     return kept[::-1]
 
