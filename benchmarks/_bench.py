@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from _contenders import YARDSTICK, Contender
 from _jobs import Job
 from _models import Model
 from _texts import Corpus
-from peers import PeerError, environment, interpreter
+from peers import OURS, PeerError, environment, interpreter
 
 _WORKERS = Path(__file__).parent / "workers"
 _TIMEOUT = 2 * 60 * 60
@@ -34,13 +34,19 @@ class Bench:
         self._calibration = calibration
         self.results = results
 
-    def admit(self, contenders: Iterable[Contender], task: str, corpus: Corpus) -> list[Contender]:
+    def admit(
+        self, contenders: Iterable[Contender], task: str, corpus: Corpus, *, known: bool = False
+    ) -> list[Contender]:
         """Makes each contender's environment, runs it once unmeasured, and leaves out those that fail.
 
-        The unmeasured run also lets bge-onnx prepare its graph, and gives the vectors to compare.
+        The unmeasured run also gives the vectors to compare, and lets bge-onnx prepare its graph, which takes time and
+        memory. That is why ours has it also where all others are `known` to run.
         """
         admitted = []
         for contender in contenders:
+            if known and contender.environment != OURS:
+                admitted.append(contender)
+                continue
             say(f"{task}: preparing {contender.label}")
             try:
                 interpreter(contender.environment, self._work)
@@ -55,7 +61,8 @@ class Bench:
     def run(self, job: Job, *, record: str | None = None) -> bool:
         """Runs one job in a fresh process and records the answer; False if it failed."""
         model = self._models[job.task]
-        single = job.contender.single is not None and job.mode == "latency"
+        alone = job.mode == "latency" or len(job.corpus.inputs) == 1
+        single = alone and job.contender.single is not None
         options = job.contender.single if single else job.contender.options
         vectors = self._work / "vectors" / f"{job.contender.key}.npy"
         vectors.parent.mkdir(exist_ok=True)
@@ -63,12 +70,13 @@ class Bench:
             "task": job.task,
             "mode": job.mode,
             "model": str(model.folder),
-            "inputs": str(self._inputs(job.corpus)),
+            "inputs": str(self._inputs(job.corpus.inputs)),
+            "others": str(self._inputs(job.corpus.others)),
             "warmup": job.warmup,
             "threads": job.threads,
             "options": dict(options or {}),
             "callers": job.callers,
-            "calibration": str(self._inputs(self._calibration[job.task])),
+            "calibration": str(self._inputs(self._calibration[job.task].inputs)),
             "vectors": str(vectors),
         }
         pinned = ["taskset", "--cpu-list", ",".join(map(str, range(job.cpus)))] if job.cpus else []
@@ -115,8 +123,8 @@ class Bench:
         )
         return True
 
-    def _inputs(self, corpus: Corpus) -> Path:
-        text = json.dumps(corpus.inputs)
+    def _inputs(self, inputs: Sequence[Any]) -> Path:
+        text = json.dumps(inputs)
         path = self._work / "inputs" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +134,7 @@ class Bench:
     def _tokens(self, model: Model, corpus: Corpus) -> list[int]:
         """Token counts of a corpus; what is known of it is noted in the results once."""
         known: dict[str, list[int]] = self.results["lengths"]
-        key = f"{model.folder.name} {self._inputs(corpus).stem}"
+        key = f"{model.folder.name} {self._inputs(corpus.inputs).stem}"
         if key not in known:
             known[key] = model.tokens(corpus)
             self.results["corpora"].append(

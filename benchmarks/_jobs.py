@@ -12,6 +12,7 @@ SECTIONS = ("embed", "rerank", "latency", "cold", "memory", "growth", "accuracy"
 # What a run without `--only` measures.
 USUAL = ("embed", "rerank", "latency", "cold", "memory", "growth", "accuracy")
 CALLERS = (1, 8, 32, 128)
+CORPORA = ("mixed", "uniform", "short")
 _GROWTH_MAIN = frozenset({"ours", "ours-int8", "fastembed", "st"})
 
 
@@ -31,6 +32,7 @@ class Size:
         words_together: Words of all texts of one length together.
         everyone: Whether growth is measured for all contenders.
         long: Texts that fill the model's longest input.
+        corpora: Which of `CORPORA` are embedded.
     """
 
     repetitions: int
@@ -44,6 +46,7 @@ class Size:
     words_together: int
     everyone: bool = False
     long: int = 1
+    corpora: tuple[str, ...] = CORPORA
 
 
 QUICK = Size(
@@ -93,7 +96,7 @@ class Job:
         corpus: On what.
         mode: "cold", "throughput", "latency", "accuracy" or "callers".
         repetition: From 0.
-        warmup: Inputs computed before the clock starts.
+        warmup: Other inputs computed in one call before the clock starts, after the first one alone.
         threads: None for the library's own choice.
         cpus: How many CPUs the process may use; None for all. Libraries are not told otherwise.
         callers: How many ask at once, one measurement each.
@@ -134,11 +137,19 @@ def plan(sections: Sequence[str], contenders: Sequence[Contender], pool: Pool, s
 
 
 def _embed(contenders: Sequence[Contender], pool: Pool, size: Size, _: int) -> Iterator[Job]:
-    corpora = [mixed(pool, size.mixed), uniform(pool, size.uniform), short(pool, size.short)]
+    every = {"mixed": (mixed, size.mixed), "uniform": (uniform, size.uniform), "short": (short, size.short)}
+    corpora = [make(pool, count) for name, (make, count) in every.items() if name in size.corpora]
     for repetition in range(size.repetitions):
         for corpus in corpora:
             for item in contenders:
-                yield Job(section="embed", contender=item, corpus=corpus, mode="throughput", repetition=repetition)
+                yield Job(
+                    section="embed",
+                    contender=item,
+                    corpus=corpus,
+                    mode="throughput",
+                    repetition=repetition,
+                    warmup=min(16, max(4, len(corpus.inputs) // 4)),
+                )
 
 
 def _rerank(contenders: Sequence[Contender], pool: Pool, size: Size, _: int) -> Iterator[Job]:

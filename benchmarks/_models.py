@@ -38,6 +38,7 @@ class Shape:
 
 
 SHAPES = {
+    "bge-base-en-v1.5": Shape(kind="embedder", layers=12, hidden=768, vocabulary=30_522),
     "bge-large-en-v1.5": Shape(kind="embedder", layers=24, hidden=1024, vocabulary=30_522),
     "bge-m3": Shape(kind="m3", layers=24, hidden=1024, vocabulary=250_002, max_tokens=8192),
     "bge-reranker-base": Shape(kind="reranker", layers=12, hidden=768, vocabulary=250_002),
@@ -73,8 +74,7 @@ class Model:
         """True token counts of the inputs, special tokens included, after truncation."""
         tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         tokenizer.no_padding()
-        settings = json.loads((self.folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        tokenizer.enable_truncation(settings["model_max_length"])
+        tokenizer.enable_truncation(_longest(self.folder))
         return [len(encoding.ids) for encoding in tokenizer.encode_batch(list(corpus.inputs))]
 
     def operations(self, tokens: Sequence[int]) -> float:
@@ -203,6 +203,11 @@ def complete(folder: Path) -> None:
         _write_modules(folder, config["hidden_size"])
 
 
+def _longest(folder: Path) -> int:
+    """The most tokens of the model's inputs, special tokens included."""
+    return int(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["model_max_length"])
+
+
 def _write_modules(folder: Path, hidden: int) -> None:
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
     modules = [
@@ -210,7 +215,9 @@ def _write_modules(folder: Path, hidden: int) -> None:
         for index, (path, kind) in enumerate(kinds.items())
     ]
     _write(folder / "modules.json", modules)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": _lower_case(folder)})
+    # Not only sentence-transformers cuts texts there.
+    limits = {"max_seq_length": _longest(folder), "do_lower_case": _lower_case(folder)}
+    _write(folder / "sentence_bert_config.json", limits)
     pooling = {"word_embedding_dimension": hidden, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     _write(folder / "1_Pooling" / "config.json", pooling)
     (folder / "2_Normalize").mkdir(exist_ok=True)

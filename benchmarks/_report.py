@@ -21,7 +21,7 @@ def markdown(results: dict[str, Any]) -> str:
     rerank = [run for run in runs if run["section"] == "rerank"]
     if rerank:
         parts.append(_throughput("Reranking, one query", rerank, results, "pairs"))
-    makers = {"latency": _latency, "cold": _cold, "memory": _memory, "growth": _growth}
+    makers = {"latency": _latency, "cold": _cold, "memory": _memory, "growth": _growth, "long": _long}
     for section, make in makers.items():
         chosen = [run for run in runs if run["section"] == section]
         if chosen:
@@ -153,6 +153,21 @@ def _growth(runs: Sequence[Run], results: dict[str, Any]) -> str:
             rows = [[results["labels"][key], *map(show, group)] for key, group in by_contender(chosen).items()]
             lines.append(f"## {title}\n\n{table(['', *map(str, columns)], rows)}")
     return "\n\n".join(lines)
+
+
+def _long(runs: Sequence[Run], results: dict[str, Any]) -> str:
+    rows = [
+        [
+            results["labels"][run["contender"]],
+            f"{run['wall_s'] / run['inputs']:.1f}",
+            f"{run['tokens'] / run['wall_s']:,.0f}",
+            *(f"{run[field] / 1e9:.2f}" for field in ("rss_peak", "rss_anon")),
+        ]
+        for run in runs
+    ]
+    note = f"{runs[0]['inputs']} text(s) of {runs[0]['tokens'] / runs[0]['inputs']:.0f} tokens, after another as long."
+    head = ["", "s a text", "tokens/s", "peak RSS, GB", "anonymous, GB"]
+    return f"## Texts that fill the longest input\n\n{note}\n\n{table(head, rows)}"
 
 
 def _agreement(runs: Sequence[Run], results: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ _UNIFORM_WORDS = (165, 260)  # about 220 to 400 tokens of an abstract
 _SHORT_WORDS = (4, 40)
 _LONGEST = 8192
 _CALIBRATION = 128
+_OTHERS = 32
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
@@ -49,11 +50,13 @@ class Corpus:
         name: For tables.
         inputs: Texts, or (query, passage) pairs.
         source: Where they come from, for people.
+        others: Inputs of the same kind to warm up with; what is measured is new to everybody, whoever remembers what.
     """
 
     name: str
     inputs: Sequence[str] | Sequence[tuple[str, str]]
     source: str
+    others: Sequence[str] | Sequence[tuple[str, str]] = ()
 
 
 def load_pool(path: Path | None) -> Pool:
@@ -72,47 +75,46 @@ def load_pool(path: Path | None) -> Pool:
 
 def mixed(pool: Pool, count: int, *, seed: int = 1) -> Corpus:
     """Pieces of documents with log-normal lengths: most are short, some fill the model's whole input."""
-    draw = random.Random(seed)
-    words = _endless_words(pool.documents, draw)
-    lengths = (int(draw.lognormvariate(_MIXED_MU, _MIXED_SIGMA)) for _ in range(count))
-    low, high = _MIXED_LIMITS
-    texts = [" ".join(next(words) for _ in range(min(max(length, low), high))) for length in lengths]
-    return Corpus(name="mixed", inputs=texts, source=pool.source)
+    texts, others = _mixed(pool, count, seed=seed), _mixed(pool, _OTHERS, seed=seed + 100)
+    return Corpus(name="mixed", inputs=texts, source=pool.source, others=others)
 
 
 def uniform(pool: Pool, count: int) -> Corpus:
     """Whole documents of about 300 tokens."""
     low, high = _UNIFORM_WORDS
     texts = [text for text in pool.documents if low <= len(text.split()) <= high]
-    if len(texts) < count:
+    missing = count + _OTHERS - len(texts)
+    if missing > 0:
         words = _endless_words(pool.documents, random.Random(2))
-        texts += [" ".join(next(words) for _ in range((low + high) // 2)) for _ in range(count - len(texts))]
-    return Corpus(name="uniform", inputs=texts[:count], source=pool.source)
+        texts += [" ".join(next(words) for _ in range((low + high) // 2)) for _ in range(missing)]
+    return _split("uniform", texts, count, source=pool.source)
 
 
 def short(pool: Pool, count: int) -> Corpus:
     """Different sentences; made-up ones follow where the source has too few."""
-    texts = list(pool.sentences[:count])
+    texts = list(pool.sentences[: count + _OTHERS])
     source = pool.source
     if len(texts) < count:
         source += f" and {count - len(texts)} made-up sentences"
-        words = _endless_words(pool.documents, random.Random(3))
-        texts += [f"{index} " + " ".join(next(words) for _ in range(14)) for index in range(count - len(texts))]
-    return Corpus(name="short", inputs=texts, source=source)
+    missing = count + _OTHERS - len(texts)
+    words = _endless_words(pool.documents, random.Random(3))
+    texts += [f"{index} " + " ".join(next(words) for _ in range(14)) for index in range(missing)]
+    return _split("short", texts, count, source=source)
 
 
 def equal_length(pool: Pool, words: int, total: int) -> Corpus:
     """Texts of exactly `words` words, `total` words together."""
     stream = _endless_words(pool.documents, random.Random(4))
-    texts = [" ".join(next(stream) for _ in range(words)) for _ in range(max(1, total // words))]
-    return Corpus(name=f"{words} words", inputs=texts, source=pool.source)
+    count = max(1, total // words)
+    texts = [" ".join(next(stream) for _ in range(words)) for _ in range(count + _OTHERS)]
+    return _split(f"{words} words", texts, count, source=pool.source)
 
 
 def filling(pool: Pool, count: int) -> Corpus:
     """Texts of 8192 words, which fill or overfill the longest input of every BGE model."""
     stream = _endless_words(pool.documents, random.Random(9))
-    texts = [" ".join(next(stream) for _ in range(_LONGEST)) for _ in range(count)]
-    return Corpus(name="long", inputs=texts, source=pool.source)
+    texts = [" ".join(next(stream) for _ in range(_LONGEST)) for _ in range(count + 1)]
+    return _split("long", texts, count, source=pool.source)
 
 
 def calibration(pool: Pool) -> Corpus:
@@ -122,13 +124,18 @@ def calibration(pool: Pool) -> Corpus:
 
 def pairs(pool: Pool, count: int, *, seed: int = 5) -> Corpus:
     """One query with `count` passages of mixed length."""
-    passages = mixed(pool, count, seed=seed).inputs
-    return Corpus(name="pairs", inputs=[(pool.queries[0], str(text)) for text in passages], source=pool.source)
+    passages = mixed(pool, count, seed=seed)
+    inputs, others = ([(pool.queries[0], str(text)) for text in some] for some in (passages.inputs, passages.others))
+    return Corpus(name="pairs", inputs=inputs, source=pool.source, others=others)
 
 
 def queries(pool: Pool, count: int) -> Corpus:
     """Single queries."""
-    return Corpus(name="queries", inputs=list(pool.queries[:count]), source=pool.source)
+    chosen = pool.queries[:count]
+    # Sentences stand in where the source has too few queries; some of those are queries too.
+    spare = [*pool.queries[count : count + _OTHERS], *pool.sentences[: count + 2 * _OTHERS]]
+    others = [text for text in dict.fromkeys(spare) if text not in set(chosen)][:_OTHERS]
+    return Corpus(name="queries", inputs=list(chosen), source=pool.source, others=others)
 
 
 def words_of(texts: Iterable[str]) -> list[str]:
@@ -146,6 +153,19 @@ def made_up_words(count: int) -> Iterator[str]:
         if word not in seen:
             seen.add(word)
             yield word
+
+
+def _mixed(pool: Pool, count: int, *, seed: int) -> list[str]:
+    draw = random.Random(seed)
+    words = _endless_words(pool.documents, draw)
+    lengths = (int(draw.lognormvariate(_MIXED_MU, _MIXED_SIGMA)) for _ in range(count))
+    low, high = _MIXED_LIMITS
+    return [" ".join(next(words) for _ in range(min(max(length, low), high))) for length in lengths]
+
+
+def _split(name: str, texts: Sequence[str], count: int, *, source: str) -> Corpus:
+    """The first `count` texts as inputs, some more as others."""
+    return Corpus(name=name, inputs=texts[:count], source=source, others=texts[count : count + _OTHERS])
 
 
 def _scifact_and_stsbenchmark(data: Path) -> Pool:

@@ -18,7 +18,7 @@ from typing import Any
 
 from _bench import Bench, say
 from _contenders import CONTENDERS, YARDSTICK, Contender
-from _jobs import FULL, NORMAL, QUICK, SECTIONS, USUAL, Size, plan
+from _jobs import CORPORA, FULL, NORMAL, QUICK, SECTIONS, USUAL, Size, plan
 from _machine import describe, sgemm_rate
 from _models import SHAPES, Model, embedder, reranker, shaped
 from _report import markdown
@@ -61,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shape = options.shape
         models["embed"] = shaped(shape, folder, pool) if shape else embedder(options.embedder, folder)
         embedding = _taking_part(chosen, set(sections) - {"rerank"})
-        ready["embed"] = embedding if options.admitted else bench.admit(embedding, "embed", queries(pool, 8))
+        ready["embed"] = bench.admit(embedding, "embed", queries(pool, 8), known=options.admitted)
     if "rerank" in sections:
         models["rerank"] = reranker(options.reranker, folder, pool, shape=options.reranker_shape)
         ranking = _taking_part(chosen, {"rerank"})
-        ready["rerank"] = ranking if options.admitted else bench.admit(ranking, "rerank", pairs(pool, size.pairs))
+        ready["rerank"] = bench.admit(ranking, "rerank", pairs(pool, size.pairs), known=options.admitted)
     results["models"] = {task: model.label for task, model in models.items()}
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
     jobs = [
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             break
         say(f"{number}/{len(jobs)} {job.section}: {job.contender.label}, {job.corpus.name} {len(job.corpus.inputs)}")
         bench.run(job)
+        _save(results, options)  # a run that is stopped from outside leaves what it has
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
     del results["lengths"]
     _write(results, options)
@@ -100,12 +101,18 @@ def plot(output: Path, work: Path) -> None:
 def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.md").write_text(markdown(results), encoding="utf-8")
-    for run in results["runs"]:
-        run.pop("results", None)  # vectors, which only the agreement in the table needed
-    (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    _save(results, options)
     if options.plots:
         plot(options.output, options.work)
     say(f"written: {options.output / 'results.md'}")
+
+
+def _save(results: dict[str, Any], options: argparse.Namespace) -> None:
+    """Writes `results.json`, without the vectors, which only the agreement in the table needs."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    runs = [{name: value for name, value in run.items() if name != "results"} for run in results["runs"]]
+    kept = {name: value for name, value in results.items() if name != "lengths"}
+    (options.output / "results.json").write_text(json.dumps({**kept, "runs": runs}, indent=1), encoding="utf-8")
 
 
 def _taking_part(contenders: Iterable[Contender], sections: set[str]) -> list[Contender]:
@@ -118,6 +125,7 @@ def _size(options: argparse.Namespace) -> Size:
     if options.size is not None:
         count = options.size
         size = replace(size, mixed=count, uniform=count // 2, short=2 * count, pairs=count // 2, queries=count)
+    size = replace(size, corpora=options.corpora)
     return size if options.repetitions is None else replace(size, repetitions=options.repetitions)
 
 
@@ -137,9 +145,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     rerankers = [name for name, shape in SHAPES.items() if shape.kind == "reranker"]
     parser.add_argument("--reranker-shape", choices=rerankers, default=rerankers[0], help="of its random weights")
     parser.add_argument("--size", type=int, help="mixed texts of a corpus; uniform ones half as many, short ones twice")
+    parser.add_argument("--corpora", type=_listed(CORPORA), default=CORPORA, help="which of them are embedded")
     parser.add_argument("--no-plots", dest="plots", action="store_false", help="tables only")
     parser.add_argument("--repetitions", type=int, help="runs of each contender on each corpus")
-    parser.add_argument("--admitted", action="store_true", help="all ran before: no unmeasured run, nobody is compared")
+    parser.add_argument("--admitted", action="store_true", help="peers ran before: no unmeasured run of them")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no measurement starts later")
     parser.add_argument("--output", type=Path, default=_HERE / "results", help="where the results go")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench", help="where environments and models go (16 GB)")

@@ -56,25 +56,35 @@ def _engines() -> dict[str, list[tuple[str, dict[str, Any]]]]:
         ("ov-int8-bf16", "int8-static", "bf16"),
         ("ov-int8-dynamic", "int8-weights", "f32"),
     ):
-        common = {"kind": kind}
+        common = {"INFERENCE_PRECISION_HINT": precision}
         peers[name] = [
-            (
-                "openvino",
-                {
-                    **common,
-                    "budget": budget,
-                    "config": {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint},
-                },
+            ("openvino", {"kind": kind, **options, "config": {**common, "PERFORMANCE_HINT": hint, **config}})
+            for options, hint, config in (
+                *(({"budget": budget}, "THROUGHPUT", {}) for budget in (256, 512, 768, 1024, 2048, 4096)),
+                *(({"budget": budget, "multiple": 16}, "THROUGHPUT", {}) for budget in (512, 768, 1024, 2048)),
+                *(({"budget": 1024, "multiple": multiple}, "THROUGHPUT", {}) for multiple in (8, 32)),
+                ({"budget": 512, "jobs": 4}, "THROUGHPUT", {}),
+                ({"budget": 512}, "THROUGHPUT", {"ENABLE_CPU_PINNING": False}),
+                ({"budget": 512}, "LATENCY", {}),
             )
-            for budget, hint in ((256, "THROUGHPUT"), (512, "THROUGHPUT"), (1024, "THROUGHPUT"), (512, "LATENCY"))
         ]
     for name, kind in (("ct2-f32", "float32"), ("ct2-int8", "int8_float32")):
         peers[name] = [
             (
                 "ctranslate2",
-                {"compute_type": kind, "budget": budget, "inter_threads": inter, "intra_threads": 2 // inter},
+                {
+                    "compute_type": kind,
+                    "budget": budget,
+                    "inter_threads": inter,
+                    "intra_threads": 2 // inter,
+                    "pending": pending,
+                },
             )
-            for budget, inter in ((256, 2), (512, 2), (1024, 2), (512, 1))
+            for budget, inter, pending in (
+                *((budget, 2, 2) for budget in (256, 384, 512, 768, 1024)),
+                (512, 2, 4),
+                (512, 1, 2),
+            )
         ]
     return peers
 
@@ -84,6 +94,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     known = grid()
     parser.add_argument("--peers", default=",".join(known), help=f"some of {','.join(known)}")
+    parser.add_argument(
+        "--only", default="", help="parts of the options, such as '\"budget\": 512', with | between them"
+    )
     parser.add_argument("--size", type=int, default=64, help="mixed texts")
     parser.add_argument("--short", action="store_true", help="sentences instead, four times as many")
     parser.add_argument("--repetitions", type=int, default=1)
@@ -107,6 +120,7 @@ def main() -> None:
     bench = Bench(options.work, models, results, {"embed": calibration(pool)})
     corpus = short(pool, 4 * options.size) if options.short else mixed(pool, options.size)
     contenders = list(_contenders({name: known[name] for name in options.peers.split(",")}))
+    contenders = [item for item in contenders if any(part in item.key for part in options.only.split("|"))]
     ready = bench.admit(contenders, "embed", queries(pool, 8)) if options.repetitions > 1 else contenders
     end = time.monotonic() + 60 * options.minutes
     for repetition in range(options.repetitions):
@@ -117,7 +131,7 @@ def main() -> None:
             bench.run(Job(section="embed", contender=item, corpus=corpus, mode="throughput", repetition=repetition))
     del results["lengths"]
     for run in results["runs"]:
-        del run["results"]
+        run.pop("results", None)
     results["sgemm"].append(sgemm_rate(machine["cpus"]))
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")

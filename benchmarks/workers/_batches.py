@@ -53,10 +53,13 @@ def by_length(lengths: Sequence[int]) -> list[int]:
     return sorted(range(len(lengths)), key=lambda place: -lengths[place])
 
 
-def padded(rows: Sequence[Sequence[int]], pad: int, dtype: str) -> Array:
-    """A matrix of the rows, filled up with `pad`."""
+def padded(rows: Sequence[Sequence[int]], pad: int, dtype: str, *, multiple: int = 1) -> Array:
+    """A matrix of the rows, filled up with `pad`; from four times `multiple` on its width is a multiple of that."""
     numpy = importlib.import_module("numpy")
-    matrix = numpy.full((len(rows), max(map(len, rows))), pad, dtype=dtype)
+    width = max(map(len, rows))
+    if width > 4 * multiple:
+        width = -(-width // multiple) * multiple
+    matrix = numpy.full((len(rows), width), pad, dtype=dtype)
     for row, values in zip(matrix, rows, strict=True):
         row[: len(values)] = values
     return matrix

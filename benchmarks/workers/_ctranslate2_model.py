@@ -11,9 +11,13 @@ from typing import Any, TypeAlias
 Tensors: TypeAlias = dict[str, Any]
 
 
-def converted(folder: Path) -> Path:
-    """The model's folder beside the checkpoint's, which is made first if need be; weights stay float32."""
-    target = folder.with_name(f"{folder.name}.ctranslate2")
+def converted(folder: Path, compute_type: str) -> Path:
+    """The model's folder beside the checkpoint's, which is made first if need be.
+
+    Weights are stored as `compute_type` computes with them, so that nothing is left to convert when the model opens.
+    """
+    stored = "" if compute_type in ("default", "float32") else f"-{compute_type}"
+    target = folder.with_name(f"{folder.name}.ctranslate2{stored}")
     if target.exists():
         return target
     specs = importlib.import_module("ctranslate2.specs.transformer_spec")
@@ -39,6 +43,8 @@ def converted(folder: Path) -> Path:
     spare = range(config["vocab_size"] - len(pieces))
     model.register_vocabulary([*pieces, *(f"<unused {number}>" for number in spare)])
     model.validate()
+    if stored:
+        model.optimize(quantization=compute_type)
     unfinished = target.with_name(f"{target.name}.part")
     unfinished.mkdir(exist_ok=True)
     model.save(str(unfinished))

@@ -35,12 +35,12 @@ def converted(request: Request, kind: str) -> Path:
     return path
 
 
-def feed(names: frozenset[str], encodings: list[Any], pad: int) -> dict[str, Any]:
-    """The graph's inputs for one batch."""
+def feed(names: frozenset[str], encodings: list[Any], pad: int, *, multiple: int = 1) -> dict[str, Any]:
+    """The graph's inputs for one batch; see `padded` for their width."""
     values = {
-        "input_ids": padded([each.ids for each in encodings], pad, "int64"),
-        "attention_mask": padded([each.attention_mask for each in encodings], 0, "int64"),
-        "token_type_ids": padded([each.type_ids for each in encodings], 0, "int64"),
+        "input_ids": padded([each.ids for each in encodings], pad, "int64", multiple=multiple),
+        "attention_mask": padded([each.attention_mask for each in encodings], 0, "int64", multiple=multiple),
+        "token_type_ids": padded([each.type_ids for each in encodings], 0, "int64", multiple=multiple),
     }
     return {name: value for name, value in values.items() if name in names}
 

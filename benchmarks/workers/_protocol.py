@@ -45,7 +45,8 @@ class Request:
             of its batch; "callers" times queries of many callers at once.
         model: Folder of the model.
         inputs: JSON file with a list of texts or of pairs.
-        warmup: How many inputs, spread over the list, are computed before the clock starts.
+        others: JSON file with inputs of the same kind, none of them the same: what is computed before the clock starts.
+        warmup: How many of the others are computed in one call before the clock starts, after the first one alone.
         threads: CPU threads, or None for the library's own choice.
         spawned: `time.time()` just before this process was started.
         options: Arguments of the contender, such as a batch size.
@@ -58,6 +59,7 @@ class Request:
     mode: Mode
     model: str
     inputs: str
+    others: str
     warmup: int
     threads: int | None
     spawned: float
@@ -89,13 +91,13 @@ def serve(
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not mix with the answer
     request = Request(**json.load(sys.stdin))
-    inputs = json.loads(Path(request.inputs).read_text(encoding="utf-8"))
+    inputs, others = (json.loads(Path(path).read_text(encoding="utf-8")) for path in (request.inputs, request.others))
     if request.mode == "callers":
         module = importlib.import_module(library)
         ask = open_ask(module, request) if open_ask else _asking(open_engine(module, request))
-        answer = {"queries_per_s": _callers(ask, inputs, request.callers), "versions": versions(*_REPORTED)}
+        answer = {"queries_per_s": _callers(ask, inputs, others, request.callers), "versions": versions(*_REPORTED)}
     else:
-        answer = _measure(library, open_engine, request, inputs)
+        answer = measure(library, open_engine, request, inputs, others)
     json.dump(answer, answers)
     answers.close()
     # Some peers hang or complain while the interpreter shuts down; everything there is to say has been said.
@@ -113,9 +115,14 @@ def versions(*distributions: str) -> dict[str, str]:
     return found
 
 
-def _measure(
-    library: str, open_engine: Callable[[ModuleType, Request], Engine], request: Request, inputs: list[Any]
+def measure(
+    library: str,
+    open_engine: Callable[[ModuleType, Request], Engine],
+    request: Request,
+    inputs: list[Any],
+    others: list[Any],
 ) -> dict[str, Any]:
+    """Opens the model, warms up on other inputs, and measures; the inputs themselves are new to the engine then."""
     clock = time.perf_counter
     start = clock()
     module = importlib.import_module(library)
@@ -123,7 +130,7 @@ def _measure(
     rss_imported = status("VmRSS")
     engine = open_engine(module, request)
     loaded = clock()
-    engine(inputs[:1])
+    engine(inputs[:1] if request.mode == "cold" else others[:1])
     first = clock()
     answer = {
         "import_s": imported - start,
@@ -133,12 +140,12 @@ def _measure(
         "rss_imported": rss_imported,
         "rss_loaded": status("VmRSS"),
         "versions": versions(*_REPORTED),
-        "results": _kept(engine(inputs[:_KEPT])),
     }
-    if request.mode != "cold":
+    if request.mode == "cold":
+        answer["results"] = _kept(engine(inputs[:_KEPT]))
+    else:
         if request.warmup:  # some peers cannot take an empty list
-            step = max(1, len(inputs) // request.warmup)
-            engine(inputs[::step][: request.warmup])
+            engine(others[: request.warmup])
         modes = {"throughput": _throughput, "latency": _latency, "accuracy": partial(_accuracy, path=request.vectors)}
         answer |= modes[request.mode](engine, inputs)
     return {**answer, "rss_peak": status("VmHWM"), "rss_anon": status("RssAnon")}
@@ -182,11 +189,11 @@ def _asking(engine: Engine) -> Ask:
     return lambda query: engine([query])
 
 
-def _callers(ask: Ask, queries: Sequence[str], callers: Sequence[int]) -> dict[str, list[float]]:
+def _callers(ask: Ask, queries: Sequence[str], others: Sequence[str], callers: Sequence[int]) -> dict[str, list[float]]:
     """Queries a second of so many callers that each ask one after the other."""
     if inspect.iscoroutinefunction(ask):
-        return asyncio.run(_of_tasks(ask, queries, callers))
-    for query in queries[:16]:
+        return asyncio.run(_of_tasks(ask, queries, others, callers))
+    for query in others[:16]:
         ask(query)
     rates: dict[str, list[float]] = {}
     for count in callers:
@@ -202,12 +209,17 @@ def _of_threads(ask: Ask, asked: Sequence[str], callers: int) -> dict[str, Any]:
     return {}
 
 
-async def _of_tasks(ask: Any, queries: Sequence[str], callers: Sequence[int]) -> dict[str, list[float]]:  # noqa: ANN401
+async def _of_tasks(
+    ask: Any,  # noqa: ANN401
+    queries: Sequence[str],
+    others: Sequence[str],
+    callers: Sequence[int],
+) -> dict[str, list[float]]:
     async def one(mine: Sequence[str]) -> None:
         for query in mine:
             await ask(query)
 
-    await one(queries[:16])
+    await one(others[:16])
     rates: dict[str, list[float]] = {}
     for count in callers:
         asked = _asked(queries, count)

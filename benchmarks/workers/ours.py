@@ -12,7 +12,9 @@ def open_engine(bge_onnx: ModuleType, request: Request) -> Engine:
     if request.task == "rerank":
         reranker = bge_onnx.Reranker(request.model, **_settings(request))
         return lambda pairs: reranker.score([tuple(pair) for pair in pairs])
-    embedder = bge_onnx.open_embedder(request.model, **_settings(request))
+    # Unlike what `open_embedder` returns for bge-m3, this class answers nothing from memory and makes dense vectors
+    # alone, as everybody else here does.
+    embedder = bge_onnx.Embedder(request.model, **_settings(request))
 
     def embed(texts: Inputs) -> Results:
         return embedder.embed_documents(texts)

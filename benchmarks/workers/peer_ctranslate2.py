@@ -1,4 +1,7 @@
-"""CTranslate2's `Encoder` on the checkpoint: options of its constructor, and those of `_batches.batches`."""
+"""CTranslate2's `Encoder` on the checkpoint: options of its constructor, those of `_batches.batches`, and `pending`.
+
+`pending` is how many batches are under way at a time; None for one a worker.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,12 @@ def open_engine(library: ModuleType, request: Request) -> Engine:
     settings = {name: value for name, value in request.options.items() if name in _SETTINGS}
     if request.threads is not None:
         settings = {**settings, "inter_threads": request.threads, "intra_threads": 1}
-    model = library.Encoder(str(converted(Path(request.model))), device="cpu", **settings)
+    folder = converted(Path(request.model), settings.get("compute_type", "default"))
+    model = library.Encoder(str(folder), device="cpu", **settings)
     tokenizer = open_tokenizer(request)
     finish = _classifier(request) if request.task == "rerank" else unit
-    pool = ThreadPoolExecutor(settings.get("inter_threads", 1))  # each call waits for its batch
+    # Each call waits for its batch.
+    pool = ThreadPoolExecutor(request.options.get("pending") or settings.get("inter_threads", 1))
 
     def forward(encodings: list[Any]) -> Results:
         output = model.forward_batch([each.ids for each in encodings])

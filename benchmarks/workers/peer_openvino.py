@@ -1,4 +1,8 @@
-"""OpenVINO on the published graph: options `kind`, `config` of the CPU plugin, and those of `_batches.batches`."""
+"""OpenVINO on the published graph: options `kind`, `config` of the CPU plugin, and those of `_batches.batches`.
+
+`jobs` is how many batches are under way at a time; None for as many as OpenVINO holds best. `multiple` pads a batch of
+long texts to a multiple of so many tokens, since each shape that OpenVINO has not seen costs it time and memory.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ def open_engine(openvino: ModuleType, request: Request) -> Engine:
     tokenizer = open_tokenizer(request)
     pad = _pad(request)
     names = names_of(compiled)
-    jobs = openvino.AsyncInferQueue(compiled)  # as many at a time as OpenVINO holds best
+    multiple = request.options.get("multiple", 1)
+    jobs = openvino.AsyncInferQueue(compiled, request.options.get("jobs", 0))
 
     def run(inputs: Inputs) -> Results:
         encodings = encode(tokenizer, inputs)
@@ -31,7 +36,7 @@ def open_engine(openvino: ModuleType, request: Request) -> Engine:
 
         jobs.set_callback(note)
         for places in batches([len(each.ids) for each in encodings], request.options):
-            jobs.start_async(feed(names, [encodings[place] for place in places], pad), places)
+            jobs.start_async(feed(names, [encodings[place] for place in places], pad, multiple=multiple), places)
         jobs.wait_all()
         rows = [found[place] for place in range(len(inputs))]
         return [float(row[0]) for row in rows] if request.task == "rerank" else list(map(unit, rows))
