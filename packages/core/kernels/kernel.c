@@ -270,7 +270,7 @@ static void multiply_rows(const row_product *p, long rows, long column, long col
 /* What one thread needs for one head of one text. */
 typedef struct {
   float *keys;   /* [keys / 64][width][64], or pairs of bfloat16 [keys / 64][width / 2][64] */
-  float *values; /* pairs of bfloat16 only: [keys / 2][width] */
+  float *values; /* [keys][width], or pairs of bfloat16 [keys / 2][width] */
   float *scores; /* [QUERIES][KEYS] */
   float *sums;   /* [QUERIES][width] */
 } attention_space;
@@ -375,23 +375,30 @@ INLINE void mix_tile(const float *weights, const float *values, long stride, lon
     for (int j = 0; j < nr; j++) store_f(sums + i * width + j * VF, sum[i][j]);
 }
 
-static void mix(const attention_space *s, const float *values, long stride, long rows, long steps, long width) {
-  for (long d = 0; d < width; d += MIX_VECTORS * VF)
+INLINE void mix_columns(const attention_space *s, const float *values, long rows, long steps, long width, const int nr) {
+  for (long d = 0; d < width; d += nr * VF)
     for (long r = 0; r < rows; r += SCORE_ROWS) {
       const long count = rows - r < SCORE_ROWS ? rows - r : SCORE_ROWS;
       const float *w = s->scores + r * KEYS;
       float *to = s->sums + r * width + d;
-#define CALL(n) mix_tile(w, values + d, stride, steps, to, width, n, MIX_VECTORS)
+#define CALL(n) mix_tile(w, values + d, width, steps, to, width, n, nr)
       WITH_ROWS(CALL, count)
 #undef CALL
     }
+}
+
+static void mix(const attention_space *s, const float *values, long rows, long steps, long width) {
+  if (width % (SCORE_VECTORS * VF) == 0)
+    mix_columns(s, values, rows, steps, width, SCORE_VECTORS);
+  else
+    mix_columns(s, values, rows, steps, width, MIX_VECTORS);
 }
 
 /* One head of one text; softmax goes through the keys block by block (Milakov and Gimelshein 2018). */
 static void attend(const attention *a, const attention_space *s) {
   const long stride = 3 * a->hidden, width = a->width, units = KEY_UNITS(width);
   pack_keys(a, s);
-  PACK_VALUES(a, s, stride);
+  pack_values(a->rows + 2 * a->hidden, stride, a->tokens, width, s->values);
   float queries[QUERIES * 64] __attribute__((aligned(64)));
   for (long first = 0; first < a->tokens; first += QUERIES) {
     const long rows = a->tokens - first < QUERIES ? a->tokens - first : QUERIES;
@@ -426,7 +433,7 @@ static void attend(const attention *a, const attention_space *s) {
         total[r] += weigh(row, padded, highest[r]);
         WEIGHTS_TO_UNITS(row, padded);
       }
-      mix(s, VALUES_FROM(a, s, key, stride), VALUE_STRIDE(stride, width), rows, VALUE_STEPS(keys), width);
+      mix(s, s->values + VALUE_STEPS(key) * width, rows, VALUE_STEPS(keys), width);
     }
     for (long r = 0; r < rows; r++) {
       const vf factor = same_f(1.0f / total[r]);

@@ -196,9 +196,6 @@ INLINE_ vf dot_pairs(vf sum, vi rows, vi weights) { return _mm512_dpbf16_ps(sum,
 /* Two numbers in bfloat16 a unit. */
 #define KEY_UNITS(width) ((width) / 2)
 #define VALUE_STEPS(keys) (((keys) + 1) / 2)
-#define VALUE_STRIDE(stride, width) (width)
-#define VALUES_FROM(a, s, key, stride) ((s)->values + (key) / 2 * (a)->width)
-#define PACK_VALUES(a, s, stride) pack_values((a)->rows + 2 * (a)->hidden, stride, (a)->tokens, (a)->width, (s)->values)
 #define WEIGHTS_TO_UNITS(row, padded) weights_to_units(row, padded)
 
 INLINE_ vf dot_units(vf sum, vf a, vf b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
@@ -241,12 +238,15 @@ INLINE_ void weights_to_units(float *row, long padded) {
 
 #define KEY_UNITS(width) (width)
 #define VALUE_STEPS(keys) (keys)
-#define VALUE_STRIDE(stride, width) (stride)
-#define VALUES_FROM(a, s, key, stride) ((a)->rows + 2 * (a)->hidden + (key) * (stride))
-#define PACK_VALUES(a, s, stride) ((void)0)
 #define WEIGHTS_TO_UNITS(row, padded) ((void)0)
 
 INLINE_ vf dot_units(vf sum, vf a, vf b) { return fma_f(a, b, sum); }
+
+/* Side by side: rows of all heads lie pages apart. */
+INLINE_ void pack_values(const float *from, long stride, long tokens, long width, float *to) {
+  for (long t = 0; t < tokens; t++)
+    for (long d = 0; d < width; d += VF) store_f(to + t * width + d, load_f(from + t * stride + d));
+}
 
 INLINE_ void to_units(float *to, const float *from, long width) {
   for (long d = 0; d < width; d += VF) store_f(to + d, load_f(from + d));
