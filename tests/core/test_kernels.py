@@ -22,7 +22,7 @@ from bge_onnx._graph import OnnxFile, prepare
 from bge_onnx._graph.build import Rows
 from bge_onnx._kernels import Kernel
 from bge_onnx._runtime.packed import PackedSession, PackedWeights
-from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._runtime.spec import SessionSpec
 from bge_onnx.errors import InferenceError, UnsuitableModelError
 from bge_onnx.testing import write_tiny_model
 from bge_onnx.testing._folder import Kind
@@ -276,6 +276,23 @@ def test_without_kernels_onnx_runtime_computes_nearly_the_same(tmp_path: Path, f
     assert float(np.dot(one, other)) > 0.9995
 
 
+ALONE = """
+import sys
+from bge_onnx import Embedder
+for precision in ("fp32", "int8"):
+    with Embedder(sys.argv[1], precision=precision, cache_dir=sys.argv[2]) as embedder:
+        embedder.embed_documents(["hello world", "the cat"])
+assert "onnxruntime" not in sys.modules
+assert "onnx" not in sys.modules
+"""
+
+
+def test_once_prepared_a_model_runs_without_loading_onnx_runtime(tmp_path: Path, folder: Path) -> None:
+    for precision in ("fp32", "int8"):
+        Embedder(folder, precision=precision, cache_dir=tmp_path / "cache").close()
+    subprocess.run([sys.executable, "-c", ALONE, folder, tmp_path / "cache"], check=True, timeout=120)
+
+
 FORKED = """
 import os, sys
 from bge_onnx import Embedder
@@ -300,7 +317,7 @@ COUNTED = """
 import gc, os, sys
 from pathlib import Path
 from bge_onnx._runtime.packed import PackedSession
-from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._runtime.spec import SessionSpec
 path = Path(sys.argv[1])
 spec = SessionSpec(path=path, stamp=(0, 0), outputs=(("sentence_embedding",),), form="packed")
 session = PackedSession.open(spec)

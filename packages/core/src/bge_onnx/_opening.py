@@ -28,7 +28,7 @@ from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.engine import Engine, EngineSpec, engine
 from bge_onnx._runtime.parts import Head, Memory
 from bge_onnx._runtime.pipeline import Pipeline
-from bge_onnx._runtime.session import SessionSpec
+from bge_onnx._runtime.spec import SessionSpec
 from bge_onnx._runtime.windowed import Way, Windowed
 from bge_onnx._text.readers import TextReader
 from bge_onnx._text.tokens import TextTokenizer, open_tokenizer

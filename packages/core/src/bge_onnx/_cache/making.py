@@ -15,7 +15,7 @@ from bge_onnx._kernels import kernels_here
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
-from bge_onnx._runtime.session import first_line, save_optimised
+from bge_onnx._runtime.spec import first_line
 from bge_onnx.errors import BGEError, UnsuitableModelError
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def fill(staging: Path, request: Request) -> str:
         if source.suffix == ".safetensors":
             source.replace(staging / PACKED)
             return note
+        from bge_onnx._runtime.session import save_optimised
+
         trim_heap()  # two sessions one after the other should not need the memory of two
         save_optimised(source, staging / MODEL, data=DATA, bfloat16=request.precision == "bf16")
     trim_heap()

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnxruntime as ort
-
 from bge_onnx._cache.aging import mark_as_used, remove_unused
 from bge_onnx._cache.entries import DamagedEntryError, Entry, Origin
 from bge_onnx._cache.making import DATA, MODEL, PACKED, Answer, NotNow, Request, fill, refused
@@ -24,8 +22,8 @@ from bge_onnx._catalogue.spec import FileRole, FileSpec, Precision, WeightsSpec
 from bge_onnx._kernels import LAYOUT
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.cpu import instruction_sets
-from bge_onnx._runtime.device import Device, Target
-from bge_onnx._runtime.session import DENSE_OUTPUTS, LOGIT_OUTPUTS, M3_OUTPUTS, TOKEN_OUTPUTS, Form
+from bge_onnx._runtime.device import Device, Target, runtime_version
+from bge_onnx._runtime.spec import DENSE_OUTPUTS, LOGIT_OUTPUTS, M3_OUTPUTS, TOKEN_OUTPUTS, Form
 from bge_onnx.errors import BGEError, InputValueError, WeightsError
 
 if TYPE_CHECKING:
@@ -170,7 +168,7 @@ def _key(request: Request) -> str:
         parts.append("heads in the graph")  # so that it is left as it is
     # What ONNX Runtime has optimised runs on CPUs with the instructions that it was optimised for.
     target = request.device.target
-    parts += [ort.__version__, instruction_sets()] if target == "cpu" else [_ANYWHERE[target]]
+    parts += [runtime_version(), instruction_sets()] if target == "cpu" else [_ANYWHERE[target]]
     if request.kernels:
         parts.append(f"kernels {LAYOUT}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]

@@ -24,7 +24,8 @@ from bge_onnx._graph.portable import build_portable
 from bge_onnx._graph.verify import answers, answers_of, difference, open_graph, peaks
 from bge_onnx._runtime.memory import trim_heap
 from bge_onnx._runtime.packed import PackedSession, PackedWeights
-from bge_onnx._runtime.session import SessionSpec, check_active, preload
+from bge_onnx._runtime.session import check_active, preload
+from bge_onnx._runtime.spec import SessionSpec
 
 __all__ = [
     "OnnxFile",

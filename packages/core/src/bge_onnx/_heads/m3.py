@@ -14,7 +14,7 @@ from bge_onnx._catalogue.spec import FileRole
 from bge_onnx._checkpoint.files import read_tensors
 from bge_onnx._heads.lexical import IntArray, M3Vectors, Projection, colbert_vectors, largest, lexical_weights
 from bge_onnx._heads.vectors import FloatArray, Outputs, finite, mean, pool, unit
-from bge_onnx._runtime.session import M3_OUTPUTS
+from bge_onnx._runtime.spec import M3_OUTPUTS
 from bge_onnx._text.tokens import Tokens
 from bge_onnx.errors import UnsuitableModelError
 

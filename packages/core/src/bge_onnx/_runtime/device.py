@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal, TypeAlias
 
-import onnxruntime as ort
-
 from bge_onnx._catalogue.spec import Precision
 from bge_onnx._runtime.bfloat16 import Runtime, bfloat16_runtime
 from bge_onnx._runtime.cpu import available_cpus
@@ -154,11 +152,17 @@ def _named(provider: object) -> Provider:
 def _full_name(name: str) -> str:
     """ONNX Runtime's spelling of a name, or the name itself where it knows none."""
     short = name.strip().casefold().removesuffix(_SUFFIX.casefold())
+    import onnxruntime as ort
+
     return next((full for full in ort.get_all_providers() if full.removesuffix(_SUFFIX).casefold() == short), name)
 
 
 def _provider_specs(providers: Sequence[Provider] | None) -> tuple[ProviderSpec, ...]:
     specs = tuple(map(_spec, providers or (CPU,)))
+    if _cpu_only(specs):
+        return specs  # every build has it
+    import onnxruntime as ort
+
     available = ort.get_available_providers()
     for name, _ in specs:
         if name not in available:
@@ -199,3 +203,13 @@ def runtime_distributions() -> Iterator[str]:
         name = (distribution.metadata["Name"] or "").casefold()
         if name == "onnxruntime" or name.startswith(("onnxruntime-", "ort-")):
             yield name
+
+
+def runtime_version() -> str:
+    """The version of ONNX Runtime; its distribution knows it without loading it."""
+    try:
+        return metadata.version("onnxruntime")
+    except metadata.PackageNotFoundError:  # another build, under another name
+        import onnxruntime as ort
+
+        return str(ort.__version__)

@@ -20,12 +20,13 @@ from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.lazy import Lazy
 from bge_onnx._runtime.packed import PackedSession
 from bge_onnx._runtime.scheduler import Scheduler
-from bge_onnx._runtime.session import PREPACKS, Session, SessionSpec
 from bge_onnx._runtime.shared import open_things, shared
+from bge_onnx._runtime.spec import SessionSpec
 from bge_onnx.errors import BGEError
 
 if TYPE_CHECKING:
     from bge_onnx._runtime.openvino import OpenVinoSession
+    from bge_onnx._runtime.session import Session
 
 OpenGraph: TypeAlias = "Session | OpenVinoSession | PackedSession"
 
@@ -34,9 +35,7 @@ _logger = logging.getLogger("bge_onnx")
 # A batch of more padded tokens than this is an exception on a CPU, whose memory is given back at once.
 _LARGE_BATCH = 2048
 
-# The lone text for which the session with all threads is opened, unless a text of so many tokens comes before. OpenVINO
-# compiles it in a third of a second, and it has weights of its own.
-_LONE_PACKED, _LONE_MAPPED, _LONE_COMPILED = 1, 2, 64
+# A lone text of so many tokens has all threads at once, whatever opening a session for it costs.
 _LONG_TEXT = 2048
 
 
@@ -85,13 +84,7 @@ class Engine:
     def _lone_session(self, tokens: int) -> OpenGraph:
         """The session with all threads, for the lowest latency of a text that nothing competes with."""
         device = self.spec.device
-        form = self.spec.session.form
-        if form == "packed":
-            first = _LONE_PACKED
-        elif device.runtime == "openvino":
-            first = _LONE_COMPILED
-        else:
-            first = _LONE_MAPPED if PREPACKS and form == "optimised" else 0
+        first = self._bulk.get().lone_from
         if device.threads == device.session_threads or not first:
             return self._bulk.get()  # another session would copy the weights
         self._lone_texts += 1
@@ -127,6 +120,8 @@ def _open(spec: EngineSpec, *, callers: int) -> OpenGraph:
         from bge_onnx._runtime.openvino import OpenVinoSession  # which few need
 
         return OpenVinoSession(spec.session, device, streams=callers)
+    from bge_onnx._runtime.session import Session  # and so ONNX Runtime, which the kernels do without
+
     return Session(spec.session, device, threads=device.threads if callers == 1 else device.session_threads)
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from bge_onnx import _kernels as kernels
 from bge_onnx._heads.vectors import Outputs
-from bge_onnx._runtime.session import SessionSpec, chosen_outputs
+from bge_onnx._runtime.spec import SessionSpec, chosen_outputs
 from bge_onnx.errors import InferenceError, UnsuitableModelError
 
 __all__ = ["PackedSession", "PackedWeights"]
@@ -227,6 +227,11 @@ class PackedSession:
             msg = f"{spec.path} is packed for kernels that do not run here; remove it, and it is made anew"
             raise UnsuitableModelError(msg)
         return cls(spec, weights, here[-1])
+
+    @property
+    def lone_from(self) -> int:
+        """See `Session`; here it costs some threads."""
+        return 1
 
     @property
     def providers(self) -> tuple[str, ...]:
