@@ -144,7 +144,7 @@ def built(library: Path, say: Callable[[str], None]) -> bool:
         if choice == "1":
             raise KernelsError(f"the kernels must be compiled, as BGE_KERNELS=1 asks: {error}") from error
         loud = "WARNING: " if isinstance(error, CompileError) else ""
-        say(f"{loud}bge-onnx: built without compiled kernels, so int8 is slower: {error}")
+        say(f"{loud}bge-onnx: built without compiled kernels, so it is slower: {error}")
         return False
     return True
 

@@ -148,7 +148,7 @@ class TestWhereKernelsCannotBeCompiled:
     ) -> None:
         done = _build(tree, tmp_path / "out", **variables)
         assert _pure(tmp_path / "out")
-        assert _lines(done.stderr) == [f"{_WITHOUT}, so int8 is slower: {reason}"]
+        assert _lines(done.stderr) == [f"{_WITHOUT}, so it is slower: {reason}"]
 
     def test_who_insists_gets_an_error_and_no_wheel(
         self, tree: Path, tmp_path: Path, variables: dict[str, str], reason: str
@@ -176,7 +176,7 @@ def test_a_compiler_that_fails_is_named_loudly(tree: Path, tmp_path: Path) -> No
     said = f"{broken} failed and said: kernel.c:2: error: too old"
     done = _build(tree, tmp_path / "out", CC=str(broken))
     assert _pure(tmp_path / "out")
-    assert _lines(done.stderr) == [f"WARNING: {_WITHOUT}, so int8 is slower: {said}"]
+    assert _lines(done.stderr) == [f"WARNING: {_WITHOUT}, so it is slower: {said}"]
     done = _build(tree, tmp_path / "insisted", CC=str(broken), BGE_KERNELS="1")
     assert done.returncode == 1
     assert _lines(done.stderr) == [f"error: the kernels must be compiled, as BGE_KERNELS=1 asks: {said}"]
