@@ -87,7 +87,7 @@ def test_another_of_what_a_graph_depends_on_is_another_graph(
         case "recipe":
             monkeypatch.setattr(_prepare, "_RECIPE", "another")
         case "onnxruntime":
-            monkeypatch.setattr(ort, "__version__", "99.0")
+            monkeypatch.setattr(_prepare, "runtime_version", lambda: "99.0")
         case "cpu":
             monkeypatch.setattr(_prepare, "instruction_sets", lambda: "another")
         case "weights":
@@ -146,6 +146,7 @@ _HANG = """
 import pathlib, sys, time
 from bge_onnx import Embedder
 from bge_onnx._cache import making
+from bge_onnx._runtime import session
 from bge_onnx._text.tokens import padded
 
 def after(owner, name):
@@ -157,7 +158,7 @@ def after(owner, name):
         time.sleep(600)
     setattr(owner, name, hang)
 
-after(*{"rebuilt": (making, "_rebuilt"), "saved": (making, "save_optimised"),
+after(*{"rebuilt": (making, "_rebuilt"), "saved": (session, "save_optimised"),
         "verified": (pathlib.Path, "rename")}[sys.argv[4]])
 Embedder(sys.argv[1], cache_dir=sys.argv[2], precision=sys.argv[3])
 """
