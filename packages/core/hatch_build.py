@@ -100,11 +100,14 @@ def build(library: Path) -> None:
         compiles = [[*words, *COMPILE, "-c", *job, "-o", objects[name]] for name, job in jobs.items()]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_run, compiles))
-        # Linked beside the objects and moved: whoever looks finds the whole library or none.
-        linked = Path(folder, library.name)
-        _run([*words, *LINK, *objects.values(), *LIBRARIES, "-o", str(linked)])
+        # Linked beside its place and renamed: whoever looks finds the whole library or none.
         library.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(linked, library)
+        linked = library.with_name(f".{library.name}.{os.getpid()}")
+        try:
+            _run([*words, *LINK, *objects.values(), *LIBRARIES, "-o", str(linked)])
+            linked.replace(library)
+        finally:
+            linked.unlink(missing_ok=True)
 
 
 def _run(command: Sequence[str]) -> None:

@@ -362,9 +362,36 @@ def test_ids_outside_of_the_tables_are_refused(session: PackedSession, name: str
     assert np.isfinite(answer(session, feed)).all()
 
 
+@pytest.mark.parametrize(("precision", "kernel"), KERNELS)
+@pytest.mark.parametrize("kind", ["embedder", "reranker"])
+def test_not_a_number_stays_one(tmp_path: Path, kind: Kind, precision: Made, kernel: Kernel) -> None:
+    """A weight that is none must not come out as a plausible score."""
+    session = packed(graph_of(tmp_path / "model", kind), tmp_path / "packed", "cls", kernel=kernel, precision=precision)
+    path = session._spec.path
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    first = 8 + size + json.loads(data[8 : 8 + size])["words"]["data_offsets"][0]
+    width = 128 * (4 if precision == "fp32" else 2)
+    data[first + 5 * width : first + 6 * width] = b"\xff" * width  # the row of the token 5
+    path.write_bytes(data)
+    damaged = PackedSession(session._spec, PackedWeights(path), kernel)
+    feed = random_feed(tmp_path / "model" / "onnx" / "model.onnx", (2, 9))
+    feed["input_ids"][feed["input_ids"] == 5] = 6
+    feed["input_ids"][1, 3] = 5
+    found = answer(damaged, feed)
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()
+
+
 def test_a_text_longer_than_the_positions_is_refused(session: PackedSession) -> None:
     feed = {key: np.ones((1, 513), np.int64) for key in ("input_ids", "attention_mask", "token_type_ids")}
     with pytest.raises(InferenceError, match="longer than the 512 positions"):
+        session.run(feed)
+
+
+def test_nothing_is_refused(session: PackedSession) -> None:
+    feed = {key: np.ones((2, 0), np.int64) for key in ("input_ids", "attention_mask", "token_type_ids")}
+    with pytest.raises(InferenceError, match="not empty"):
         session.run(feed)
 
 
@@ -394,6 +421,12 @@ def _with_header(data: bytes, change: dict[str, object]) -> bytes:
     return data[:8] + json.dumps(header).encode().ljust(size) + data[8 + size :]
 
 
+def _with_facts(data: bytes, **change: object) -> bytes:
+    size = int.from_bytes(data[:8], "little")
+    facts = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["encoder"])
+    return _with_header(data, {"__metadata__": {"encoder": json.dumps({**facts, **change})}})
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -407,6 +440,18 @@ def _with_header(data: bytes, change: dict[str, object]) -> bytes:
         lambda data: _with_header(data, {"__metadata__": {"encoder": "{}"}}),
         lambda data: _with_header(data, {"__metadata__": {"encoder": "[" * 100_000}}),
         lambda data: _with_header(data, {"__metadata__": None}),
+        lambda data: _with_facts(data, labels=1_000_000),
+        lambda data: _with_facts(data, labels=-1),
+        lambda data: _with_facts(data, activation=7),
+        lambda data: _with_facts(data, layers=1),
+        lambda data: _with_facts(data, layers=-1),
+        lambda data: _with_facts(data, padding_id=1 << 32),
+        lambda data: _with_facts(data, heads=3),
+        lambda data: _with_facts(data, hidden=float("inf")),
+        lambda data: _with_facts(data, epsilons=[]),
+        lambda data: _with_facts(data, epsilon=-1),
+        lambda data: _with_facts(data, epsilon=float("nan")),
+        lambda data: _with_facts(data, products="int4"),
     ],
 )
 def test_a_damaged_file_is_refused_before_anything_runs(session: PackedSession, damage: object, tmp_path: Path) -> None:

@@ -21,11 +21,16 @@ static int has_avx_vnni(void) {
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
 
+static int has_f16c(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
+}
+
 /* A bit for each kernel that runs here. */
 BGE_API int bge_kernels_here(void) {
   int here = 0;
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
     here |= AVX2 | FLOAT32AVX2;
     if (has_avx_vnni()) here |= AVX2VNNI;
   }

@@ -114,7 +114,7 @@ INLINE vf gelu(vf x) {
 }
 
 INLINE vf tanh_f(vf x) {
-  const vf e = exp_f(max_f(min_f(x, same_f(15.0f)), same_f(-15.0f)) * same_f(2.0f));
+  const vf e = exp_f(max_f(same_f(-15.0f), min_f(same_f(15.0f), x)) * same_f(2.0f));
   return (e - same_f(1.0f)) / (e + same_f(1.0f));
 }
 
@@ -126,7 +126,7 @@ INLINE vf gelu_by_tanh(vf x) {
 INLINE vf activated(vf x, int activation) {
   if (activation == 0) return gelu(x);
   if (activation == 1) return gelu_by_tanh(x);
-  if (activation == 2) return max_f(x, zero_f());
+  if (activation == 2) return max_f(zero_f(), x);
   return x;
 }
 

@@ -26,6 +26,7 @@ INLINE_ vf zero_f(void) { return _mm512_setzero_ps(); }
 INLINE_ vf same_f(float x) { return _mm512_set1_ps(x); }
 INLINE_ vf load_f(const float *p) { return _mm512_loadu_ps(p); }
 INLINE_ void store_f(float *p, vf x) { _mm512_storeu_ps(p, x); }
+/* If one is NaN, b: the constant of a clamp goes first. */
 INLINE_ vf max_f(vf a, vf b) { return _mm512_max_ps(a, b); }
 INLINE_ vf min_f(vf a, vf b) { return _mm512_min_ps(a, b); }
 INLINE_ vf fma_f(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
@@ -54,6 +55,8 @@ INLINE_ void store_bytes(uint8_t *p, vf x, int zero) {
 
 INLINE_ vf whole_f(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE_ vf times_power(vf x, vf n) { return _mm512_scalef_ps(x, n); }
+/* y, and 0 where a < b. */
+INLINE_ vf unless_less(vf y, vf a, vf b) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), y); }
 
 /* 16 x 16 units. */
 INLINE_ void transpose_units(__m512i r[16]) {
@@ -140,6 +143,7 @@ INLINE_ vf times_power(vf x, vf n) {
   const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
   return x * _mm256_castsi256_ps(exponent);
 }
+INLINE_ vf unless_less(vf y, vf a, vf b) { return _mm256_and_ps(y, _mm256_cmp_ps(a, b, _CMP_NLT_UQ)); }
 
 /* 8 x 8 units. */
 INLINE_ void transpose_units(__m256i r[8]) {
@@ -163,12 +167,12 @@ INLINE_ void transpose_units(__m256i r[8]) {
 
 #endif
 
-/* exp(x) for x <= 88; exact zeros far below. Cody and Waite's reduction, a polynomial of degree 6 (Taylor's would do
- * with 7; these are Cephes' coefficients of expf). */
+/* exp(x) for x <= 88, and an exact 0 below -87.3. Cody and Waite's reduction, a polynomial of degree 6 (Taylor's would
+ * do with 7; these are Cephes' coefficients of expf). NaN stays NaN. */
 INLINE_ vf exp_f(vf x) {
-  x = max_f(x, same_f(-87.33f - 16.0f));
-  const vf n = max_f(whole_f(x * same_f(1.44269504f)), same_f(-127.0f));
-  const vf r = fma_f(n, same_f(2.12194440e-4f), fma_f(n, same_f(-0.693359375f), x));
+  const vf within = max_f(same_f(-87.3f), x);
+  const vf n = whole_f(within * same_f(1.44269504f));
+  const vf r = fma_f(n, same_f(2.12194440e-4f), fma_f(n, same_f(-0.693359375f), within));
   vf y = same_f(1.9875691500e-4f);
   y = fma_f(y, r, same_f(1.3981999507e-3f));
   y = fma_f(y, r, same_f(8.3334519073e-3f));
@@ -176,7 +180,7 @@ INLINE_ vf exp_f(vf x) {
   y = fma_f(y, r, same_f(1.6666665459e-1f));
   y = fma_f(y, r, same_f(5.0000001201e-1f));
   y = fma_f(y, r * r, r) + same_f(1.0f);
-  return times_power(y, n);
+  return unless_less(times_power(y, n), x, same_f(-87.3f));
 }
 
 INLINE_ float exp_one(float x) {

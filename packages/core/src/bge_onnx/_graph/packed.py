@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bge_onnx._graph.build import Rows, Site, scaled
-from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm
+from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm, UnrecognisedGraph
 from bge_onnx._graph.int8 import GELU_ZERO, SYMMETRIC_ZERO, quantise_columns
 
 __all__ = ["PACKED", "Products", "bfloat16", "can_pack", "pack"]
@@ -35,12 +35,11 @@ _ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2}
 
 def can_pack(encoder: Encoder) -> bool:
     """Whether its widths are multiples of what the kernels take at a time."""
-    width = encoder.hidden // encoder.heads
     labels = 0 if encoder.head is None else len(encoder.head.out.bias)
     return (
         encoder.hidden % _PANEL == 0
         and encoder.layers[0].up.weight.shape[1] % _PANEL == 0
-        and width in (32, 64)
+        and encoder.hidden in (32 * encoder.heads, 64 * encoder.heads)
         and labels <= encoder.hidden
     )
 
@@ -153,10 +152,23 @@ def panels(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return weight.reshape(rows // unit, unit, columns // _PANEL, _PANEL).transpose(2, 0, 3, 1)
 
 
+def narrowed(values: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The same numbers in another type.
+
+    Raises:
+        UnrecognisedGraph: One is too large for it.
+    """
+    with np.errstate(over="ignore"):
+        found = np.ascontiguousarray(values, dtype)
+    if found.dtype == np.float16 and not np.isfinite(found).all():
+        raise UnrecognisedGraph("a weight is larger than float16 can hold")
+    return found
+
+
 def row_panels(weight: Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """(in, out) -> (out / 32, in, 32)."""
     rows, columns = weight.shape
-    return weight.astype(dtype).reshape(rows, columns // _ROW_PANEL, _ROW_PANEL).transpose(1, 0, 2)
+    return narrowed(weight, dtype).reshape(rows, columns // _ROW_PANEL, _ROW_PANEL).transpose(1, 0, 2)
 
 
 class _File:
@@ -186,7 +198,7 @@ class _File:
     ) -> None:
         start = self._file.tell()
         for part in parts:
-            np.ascontiguousarray(part, dtype).tofile(self._file)
+            narrowed(part, dtype).tofile(self._file)
         end = self._file.tell()
         self._entries[name] = {
             "dtype": _DTYPES[np.dtype(dtype).str[1:]],

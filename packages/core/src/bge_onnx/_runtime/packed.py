@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import mmap
 import threading
 import weakref
@@ -50,7 +51,7 @@ class PackedWeights:
             with path.open("rb") as file:
                 self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._read()
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError) as error:
             msg = f"{path} is not a packed model ({type(error).__name__}: {error}); remove it, and it is made anew"
             raise UnsuitableModelError(msg) from error
 
@@ -59,8 +60,16 @@ class PackedWeights:
         facts = tensors.facts
         hidden, inner, layers, labels = (int(facts[name]) for name in ("hidden", "inner", "layers", "labels"))
         heads, epsilons = int(facts["heads"]), [float(one) for one in facts["epsilons"]]
-        if min(hidden, inner, heads) < 1 or hidden % 64 or inner % 64 or hidden // heads not in (32, 64):
+        rows_of_last = "last.query" in tensors
+        padding_id, activation = int(facts["padding_id"]), int(facts["activation"])
+        if min(hidden, inner, heads) < 1 or hidden % 64 or inner % 64 or hidden not in (32 * heads, 64 * heads):
             raise ValueError("its widths are not those that kernels read")
+        if layers < 0 or len(epsilons) != 2 * (layers + rows_of_last) or not 0 <= labels <= hidden * rows_of_last:
+            raise ValueError("its layers or labels do not add up")
+        if activation not in range(3) or not -1 <= padding_id < tensors.rows("positions", 4 * hidden):
+            raise ValueError("its activation or padding is not one that kernels know")
+        if not all(math.isfinite(one) and one >= 0 for one in (*epsilons, float(facts["epsilon"]))):
+            raise ValueError("an epsilon is not a small positive number")
         self.products = str(facts["products"])
         # ctypes keeps no reference to what a pointer points to.
         self._layers = (kernels.Layer * max(1, layers))(
@@ -72,8 +81,8 @@ class PackedWeights:
             heads=heads,
             inner=inner,
             layers=layers,
-            activation=int(facts["activation"]),
-            padding_id=int(facts["padding_id"]),
+            activation=activation,
+            padding_id=padding_id,
             labels=labels,
             epsilon=float(facts["epsilon"]),
             vocabulary=tensors.rows("words", tensors.stored * hidden),
@@ -85,7 +94,7 @@ class PackedWeights:
             norm=tensors.norm("embeddings.norm", hidden),
             layer=self._layers,
         )
-        if "last.query" in tensors:
+        if rows_of_last:
             self._last = _first_row(tensors, hidden, inner, epsilons)
             encoder.last = ctypes.pointer(self._last)
         if labels:
@@ -252,8 +261,15 @@ class PackedSession:
         ids, mask = (np.ascontiguousarray(feed[name], np.int64) for name in ("input_ids", "attention_mask"))
         encoder = self._weights.encoder
         types = np.ascontiguousarray(feed["token_type_ids"], np.int64) if encoder.types else None
-        if ids.ndim != 2 or mask.shape != ids.shape or (types is not None and types.shape != ids.shape):
-            raise InferenceError("input_ids, attention_mask and token_type_ids must have one shape (texts, tokens)")
+        if (
+            ids.ndim != 2
+            or ids.size == 0
+            or mask.shape != ids.shape
+            or (types is not None and types.shape != ids.shape)
+        ):
+            raise InferenceError(
+                "input_ids, attention_mask and token_type_ids must have one shape (texts, tokens), not empty"
+            )
         try:
             answer, status = self._answer(ids, mask, types, keep=not shrink)
         except MemoryError as error:
@@ -286,8 +302,9 @@ class PackedSession:
             answer=answer.ctypes.data,
         )
         library, number = self._kernel.library, self._kernel.number
-        mine = self._pool is not None and self._turn.acquire(blocking=False)
+        mine = False
         try:
+            mine = self._pool is not None and self._turn.acquire(blocking=False)
             pool, threads = (self._pool, self._threads) if mine else (None, 1)
             workspace = self._workspace(library.bge_workspace(number, encoder, texts, width, threads))
             start = -(-workspace.ctypes.data // _ALIGNMENT) * _ALIGNMENT
