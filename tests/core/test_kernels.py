@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from safetensors import safe_open
 
 from bge_onnx import Embedder, M3Embedder, Reranker, _kernels
@@ -223,6 +225,21 @@ def test_a_width_that_kernels_do_not_read_runs_in_onnx_runtime(tmp_path: Path) -
         assert "row-wise int8" in embedder.graph
         assert "kernels" not in embedder.graph
         assert embedder.providers == ("CPUExecutionProvider",)
+
+
+def test_a_weight_that_float16_cannot_hold_runs_in_onnx_runtime(tmp_path: Path, folder: Path) -> None:
+    path = folder / "onnx" / "model.onnx"
+    model = onnx.load(path)
+    (words,) = (each for each in model.graph.initializer if "word_embeddings" in each.name)
+    table = numpy_helper.to_array(words).copy()
+    table[7] *= 1e6
+    words.CopyFrom(numpy_helper.from_array(table, words.name))
+    onnx.save_model(model, path)
+    with Embedder(folder, precision="int8", cache_dir=tmp_path / "cache") as embedder:
+        assert embedder.providers == ("CPUExecutionProvider",)
+        assert "row-wise int8" in embedder.graph
+    with Embedder(folder, cache_dir=tmp_path / "cache") as exact:
+        assert exact.providers == (f"bge-onnx kernels ({HERE['fp32'][-1].name})",)
 
 
 SCRIPT = """

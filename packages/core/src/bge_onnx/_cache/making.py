@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from bge_onnx._catalogue.spec import Precision
-from bge_onnx._kernels import kernels_here
+from bge_onnx._kernels import PACKED, kernels_here
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.device import Device
 from bge_onnx._runtime.memory import trim_heap
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from bge_onnx._checkpoint.checkpoint import Checkpoint
     from bge_onnx._checkpoint.folder import CheckpointFiles
 
-__all__ = ["DATA", "MODEL", "PACKED", "Answer", "NotNow", "Request", "fill", "refused"]
+__all__ = ["DATA", "MODEL", "Answer", "NotNow", "Request", "fill", "refused"]
 
 Answer: TypeAlias = Literal["vector", "tokens", "m3", "logits"]
 
 _WHOLE = "bge-m3's heads are part of the graph, or missing"
 
-MODEL, DATA, PACKED = "model.onnx", "model.bin", "model.safetensors"
+MODEL, DATA = "model.onnx", "model.bin"
 
 
 class NotNow(Exception):  # noqa: N818 - a finding, which its caller may live with
@@ -94,7 +94,7 @@ def fill(staging: Path, request: Request) -> str:
         return _portable(staging, request)
     with TemporaryDirectory(dir=staging) as scratch:
         source, note = _rebuilt(request, Path(scratch))
-        if source.suffix == ".safetensors":
+        if source.name == PACKED:
             source.replace(staging / PACKED)
             return note
         from bge_onnx._runtime.session import save_optimised

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from bge_onnx._cache.aging import mark_as_used, remove_unused
 from bge_onnx._cache.entries import DamagedEntryError, Entry, Origin
-from bge_onnx._cache.making import DATA, MODEL, PACKED, Answer, NotNow, Request, fill, refused
+from bge_onnx._cache.making import DATA, MODEL, Answer, NotNow, Request, fill, refused
 from bge_onnx._cache.place import prepared_places
 from bge_onnx._catalogue.spec import FileRole, FileSpec, Precision, WeightsSpec
-from bge_onnx._kernels import LAYOUT
+from bge_onnx._kernels import LAYOUT, PACKED
 from bge_onnx._repository.files import ModelFiles
 from bge_onnx._runtime.cpu import instruction_sets
 from bge_onnx._runtime.device import Device, Target, runtime_version

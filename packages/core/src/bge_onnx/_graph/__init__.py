@@ -10,6 +10,7 @@ weights by a plain forward pass. So a wrong reading of a file costs the gain, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,9 +20,10 @@ from bge_onnx._graph.cuda import Floats, build_cuda
 from bge_onnx._graph.encoder import Array, Encoder, UnrecognisedGraph
 from bge_onnx._graph.int8 import SMOOTHED, RowInt8, pair_saturation_bound, row_factors, smooth_context
 from bge_onnx._graph.original import OnnxFile, Original
-from bge_onnx._graph.packed import PACKED, Products, can_pack, pack
+from bge_onnx._graph.packed import Products, can_pack, pack
 from bge_onnx._graph.portable import build_portable
 from bge_onnx._graph.verify import answers, answers_of, difference, open_graph, peaks
+from bge_onnx._kernels import PACKED
 from bge_onnx._runtime.memory import trim_heap
 from bge_onnx._runtime.packed import PackedSession, PackedWeights
 from bge_onnx._runtime.session import check_active, preload
@@ -91,11 +93,11 @@ def prepare(
     """
     expected = original.answers(rows, threads=threads)
     encoder = original.encoder()
-    if packed and precision != "int8" and can_pack(encoder):
-        return _in_kernels(encoder, rows, folder, expected, precision)
     if precision == "bf16":
-        width = encoder.hidden // encoder.heads
-        raise UnrecognisedGraph(f"the kernels read no model of {encoder.hidden} components with heads of {width}")
+        return _in_kernels(encoder, rows, folder, expected, precision)
+    if packed and precision == "fp32":
+        with suppress(UnrecognisedGraph):  # a graph may still do
+            return _in_kernels(encoder, rows, folder, expected, precision)
     exact = build(encoder, rows, folder, watch=SMOOTHED if precision == "int8" else ())
     session = open_graph(exact, threads=threads)
     largest, _ = difference(expected, answers(session, encoder), encoder)
@@ -108,17 +110,13 @@ def prepare(
     trim_heap()
     smoothed = smooth_context(encoder, highest)
     factors = row_factors(smoothed, highest)
-    if packed and can_pack(smoothed):
-        path, output, found = _packed(smoothed, rows, folder, "int8", factors)
-        how = "row-wise int8 in compiled kernels"
-    else:
-        graph = build(smoothed, rows, folder, arithmetic=lambda writer: RowInt8(writer, factors))
-        path, output, found = graph.path, graph.output, answers(open_graph(graph, threads=threads), encoder)
-        how = "row-wise int8"
-    largest, relative = difference(expected, found, encoder)
-    if not relative <= _INT8_TOLERANCE:
-        raise UnrecognisedGraph(f"8-bit products move the output by {relative:.0%} on random ids")
-    return PreparedGraph(path, output, largest, _note(encoder, rows, f"{how}, {relative:.1%} off on random ids"))
+    if packed:
+        with suppress(UnrecognisedGraph):
+            path, output, found = _packed(smoothed, rows, folder, "int8", factors)
+            return _rounded(path, output, expected, found, encoder, rows, "row-wise int8 in compiled kernels")
+    graph = build(smoothed, rows, folder, arithmetic=lambda writer: RowInt8(writer, factors))
+    found = answers(open_graph(graph, threads=threads), encoder)
+    return _rounded(graph.path, graph.output, expected, found, encoder, rows, "row-wise int8")
 
 
 def prepare_portable(original: Original, folder: Path, *, rows: Rows, data: str) -> PreparedGraph:
@@ -179,6 +177,16 @@ def prepare_cuda(
     return PreparedGraph(graph.path, graph.output, largest, note)
 
 
+def _rounded(
+    path: Path, output: str, expected: list[Array], found: list[Array], encoder: Encoder, rows: Rows, how: str
+) -> PreparedGraph:
+    """What was made in 8 bits, if it is near enough."""
+    largest, relative = difference(expected, found, encoder)
+    if not relative <= _INT8_TOLERANCE:
+        raise UnrecognisedGraph(f"8-bit products move the output by {relative:.0%} on random ids")
+    return PreparedGraph(path, output, largest, _note(encoder, rows, f"{how}, {relative:.1%} off on random ids"))
+
+
 def _in_kernels(
     encoder: Encoder, rows: Rows, folder: Path, expected: list[Array], precision: Literal["fp32", "bf16"]
 ) -> PreparedGraph:
@@ -202,6 +210,9 @@ def _packed(
     factors: Mapping[Site, Array] | None = None,
 ) -> tuple[Path, str, list[Array]]:
     """Pack the weights: the file, the name of its output, and what the kernels answer."""
+    if not can_pack(encoder):
+        width = encoder.hidden // encoder.heads
+        raise UnrecognisedGraph(f"the kernels read no model of {encoder.hidden} components with heads of {width}")
     path = folder / PACKED
     pack(encoder, rows, path, products=products, factors=factors)
     output = PackedWeights(path).output

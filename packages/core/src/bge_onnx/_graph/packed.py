@@ -19,11 +19,9 @@ from bge_onnx._graph.build import Rows, Site, scaled
 from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm, UnrecognisedGraph
 from bge_onnx._graph.int8 import GELU_ZERO, SYMMETRIC_ZERO, quantise_columns
 
-__all__ = ["PACKED", "Products", "bfloat16", "can_pack", "pack"]
+__all__ = ["Products", "bfloat16", "can_pack", "pack"]
 
 Products: TypeAlias = Literal["fp32", "bf16", "int8"]
-
-PACKED = "model.safetensors"
 
 _PANEL, _ROW_PANEL = 64, 32
 _ALIGNMENT = 64

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "LAYOUT",
+    "PACKED",
     "Batch",
     "Encoder",
     "FirstRow",
@@ -30,6 +31,7 @@ __all__ = [
     "library",
 ]
 
+PACKED = "model.safetensors"  # the file that holds a packed model
 LAYOUT = 1  # of the structures and of packed weights, as the library says it
 # By what `bge_run` knows them by, slowest first. The last one for 8 bits attends in bfloat16.
 _KERNELS: Mapping[str, Mapping[int, str]] = {
