@@ -4,7 +4,7 @@ import random
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -526,24 +526,30 @@ def test_many_texts_are_tokenised_while_earlier_ones_run(tiny_embedder: Path, mo
         at_once = embedder.embed_documents(texts)
     monkeypatch.setattr(job, "LARGEST_WINDOW", 16)
     order: list[str] = []
-    for kind, name, word in ((TextTokenizer, "texts", "tokenise"), (Session, "run", "run")):
-        monkeypatch.setattr(kind, name, _noting(getattr(kind, name), order, word))
+    waited: list[bool] = []
+    second = threading.Event()
+    tokenise, run = TextTokenizer.texts, Session.run
 
+    def tokenised(*args: Any, **kwargs: Any) -> Any:
+        order.append("tokenise")
+        if order.count("tokenise") == 2:
+            second.set()
+        return tokenise(*args, **kwargs)
+
+    def computed(*args: Any, **kwargs: Any) -> Any:
+        order.append("run")
+        waited.append(second.wait(timeout=10))  # in vain if the second window waits for this result
+        return run(*args, **kwargs)
+
+    monkeypatch.setattr(TextTokenizer, "texts", tokenised)
+    monkeypatch.setattr(Session, "run", computed)
     with pytest.warns(TruncationWarning, match="texts exceed 512 tokens"):
         in_windows = embedder.embed_documents(texts)
 
     np.testing.assert_allclose(in_windows, at_once, rtol=0, atol=1e-6)
     assert order.count("tokenise") == 3
-    assert order[: order.index("run")].count("tokenise") == 2, "the second window waited for the first one's results"
+    assert all(waited), "the second window waited for the first one's results"
     order.clear()
     with pytest.raises(TextTooLongError, match="text 40 "):
         Embedder(tiny_embedder, truncate="error").embed_documents(texts)
     assert order == ["tokenise"] * 3, "everything is read before anything runs"
-
-
-def _noting(function: Callable[..., Any], order: list[str], word: str) -> Callable[..., Any]:
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        order.append(word)
-        return function(*args, **kwargs)
-
-    return noted
