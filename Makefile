@@ -17,7 +17,6 @@ PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
 SOURCES := $(shell find packages -name __pycache__ -prune -o -not -name '*.pyc' -not -name '*.so' -print)
 # Wheels with kernels do not stand in for wheels without.
 BUILT := dist/.built$(BGE_KERNELS)
-MANYLINUX ?= quay.io/pypa/manylinux_2_28_x86_64:2026.09.30-1@sha256:c2261579b9c2e5d45aa93312f73e2a302182e3e977b558581a1838d6fed3d8e6
 RUFF_PATHS := packages tests examples benchmarks tools docs/conf.py docs/_generate
 UV_PIP := $(LOWEST)/bin/uv pip --quiet
 ARGS ?=
@@ -89,11 +88,12 @@ wheels: $(BUILT) ## build the four wheels into dist/ (BGE_KERNELS=0: without com
 kernels: ## compile the kernels into the source tree, for PYTHONPATH; needs Python and a C compiler, nothing else
 	$(PYTHON) packages/core/hatch_build.py
 
-manylinux: ## the core's wheel with kernels for Linux on x86-64 with glibc 2.28 or newer, into dist-manylinux/; needs docker
+manylinux: $(RELEASE)/tools ## the core's wheel with kernels for Linux on x86-64 with glibc 2.28 or newer, into dist-manylinux/; needs docker
 	rm -rf dist-manylinux
-	mkdir dist-manylinux
-	docker run --rm --volume "$(CURDIR):/repository:ro" --volume "$(CURDIR)/dist-manylinux:/result" $(MANYLINUX) \
-		sh /repository/tools/manylinux.sh
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install 'cibuildwheel>=3,<4'
+	CIBW_BUILD=cp312-manylinux_x86_64 CIBW_MANYLINUX_X86_64_IMAGE=manylinux_2_28 CIBW_ENVIRONMENT=BGE_KERNELS=1 \
+	CIBW_REPAIR_WHEEL_COMMAND_LINUX='auditwheel repair --plat manylinux_2_28_x86_64 --only-plat -w {dest_dir} {wheel}' \
+		$(RELEASE)/bin/cibuildwheel --platform linux --output-dir dist-manylinux packages/core
 
 release-check: $(RELEASE)/tools ## metadata, wheel contents, READMEs, and the wheels in an empty environment (ARGS="--final v0.1.0")
 	env -u PYTHONPATH $(RELEASE)/bin/python -m tools.release_check $(ARGS)
