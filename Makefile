@@ -90,7 +90,7 @@ kernels: ## compile the kernels into the source tree, for PYTHONPATH; needs Pyth
 
 manylinux: $(RELEASE)/tools ## the core's wheel with kernels for Linux on x86-64 with glibc 2.28 or newer, into dist-manylinux/; needs docker
 	rm -rf dist-manylinux
-	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install 'cibuildwheel>=3,<4'
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install cibuildwheel==3.4.1
 	CIBW_BUILD=cp312-manylinux_x86_64 CIBW_MANYLINUX_X86_64_IMAGE=manylinux_2_28 CIBW_ENVIRONMENT=BGE_KERNELS=1 \
 	CIBW_REPAIR_WHEEL_COMMAND_LINUX='auditwheel repair --plat manylinux_2_28_x86_64 --only-plat -w {dest_dir} {wheel}' \
 		$(RELEASE)/bin/cibuildwheel --platform linux --output-dir dist-manylinux packages/core

@@ -71,7 +71,8 @@ def test_what_is_published_is_what_was_checked() -> None:
 
 def test_the_library_is_made_in_a_pinned_image_tested_and_then_published() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.search(r"^MANYLINUX \?= \S+:\S+@sha256:[0-9a-f]{64}$", makefile, re.MULTILINE)
+    # A version of cibuildwheel names its images by their digests.
+    assert re.search(r"install cibuildwheel==\d+\.\d+\.\d+$", makefile, re.MULTILINE)
     runs = [step.get("run", "") for step in _read(_GITHUB / "workflows" / "release.yml")["jobs"]["build"]["steps"]]
     order = [next(i for i, run in enumerate(runs) if word in run) for word in ("make manylinux", "pytest", "--kernels")]
     assert order == sorted(order)
