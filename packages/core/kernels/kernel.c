@@ -168,7 +168,7 @@ typedef struct {
   int activation; /* -1: none */
 } product;
 
-/* Rows `row` to `row + mr`, TILE_COLUMNS columns from `column` on. */
+/* Rows `row` to `row + mr`, TILE_VECTORS vectors of columns from `column` on. */
 INLINE void product_tile(const product *p, long row, long column, const int mr) {
   const long bytes = p->in * (long)sizeof(narrow_t);
   const uint8_t *a = (const uint8_t *)p->rows + row * bytes;
@@ -291,7 +291,7 @@ static void pack_keys(const attention *a, const attention_space *s) {
   const long stride = 3 * a->hidden, units = KEY_UNITS(a->width);
   for (long t = 0; t < a->tokens; t += VF) {
     float *to = s->keys + t / PANEL * PANEL * units + t % PANEL;
-    const long count = a->tokens - t < VF ? a->tokens - t : VF;
+    const long count = least(a->tokens - t, VF);
     for (long d = 0; d < units; d += VF) transpose_keys(a->rows + a->hidden + t * stride, stride, count, d, to + d * PANEL, PANEL);
   }
 }
@@ -328,7 +328,7 @@ static void scores(const attention_space *s, const float *queries, long stride, 
     const float *k = s->keys + (first + t) / PANEL * PANEL * units + (first + t) % PANEL;
     const long vectors = (keys - t + VF - 1) / VF;
     for (long r = 0; r < rows; r += SCORE_ROWS) {
-      const long count = rows - r < SCORE_ROWS ? rows - r : SCORE_ROWS;
+      const long count = least(rows - r, SCORE_ROWS);
       const float *q = queries + r * stride;
       float *to = s->scores + r * KEYS + t;
       if (vectors >= SCORE_VECTORS) {
@@ -346,7 +346,7 @@ static void scores(const attention_space *s, const float *queries, long stride, 
   }
 }
 
-/* exp(score - highest) in place, in the form that `mix` reads; returns the sum. */
+/* exp(score - highest) in place; returns the sum. */
 INLINE float weigh(float *row, long keys, float highest) {
   const vf most = same_f(highest);
   vf sum = zero_f();
@@ -359,13 +359,13 @@ INLINE float weigh(float *row, long keys, float highest) {
 }
 
 /* sums += weights * values for `mr` queries and `nr` vectors of a head's width. */
-INLINE void mix_tile(const float *weights, const float *values, long stride, long steps, float *sums, long width, const int mr, const int nr) {
+INLINE void mix_tile(const float *weights, const float *values, long steps, float *sums, long width, const int mr, const int nr) {
   vf sum[SCORE_ROWS][SCORE_VECTORS];
   for (int i = 0; i < mr; i++)
     for (int j = 0; j < nr; j++) sum[i][j] = load_f(sums + i * width + j * VF);
   for (long t = 0; t < steps; t++) {
     vf v[SCORE_VECTORS];
-    for (int j = 0; j < nr; j++) v[j] = load_f(values + t * stride + j * VF);
+    for (int j = 0; j < nr; j++) v[j] = load_f(values + t * width + j * VF);
     for (int i = 0; i < mr; i++) {
       const vf w = same_f(weights[i * KEYS + t]);
       for (int j = 0; j < nr; j++) sum[i][j] = dot_units(sum[i][j], w, v[j]);
@@ -378,10 +378,10 @@ INLINE void mix_tile(const float *weights, const float *values, long stride, lon
 INLINE void mix_columns(const attention_space *s, const float *values, long rows, long steps, long width, const int nr) {
   for (long d = 0; d < width; d += nr * VF)
     for (long r = 0; r < rows; r += SCORE_ROWS) {
-      const long count = rows - r < SCORE_ROWS ? rows - r : SCORE_ROWS;
+      const long count = least(rows - r, SCORE_ROWS);
       const float *w = s->scores + r * KEYS;
       float *to = s->sums + r * width + d;
-#define CALL(n) mix_tile(w, values + d, width, steps, to, width, n, nr)
+#define CALL(n) mix_tile(w, values + d, steps, to, width, n, nr)
       WITH_ROWS(CALL, count)
 #undef CALL
     }
@@ -401,7 +401,7 @@ static void attend(const attention *a, const attention_space *s) {
   pack_values(a->rows + 2 * a->hidden, stride, a->tokens, width, s->values);
   float queries[QUERIES * 64] __attribute__((aligned(64)));
   for (long first = 0; first < a->tokens; first += QUERIES) {
-    const long rows = a->tokens - first < QUERIES ? a->tokens - first : QUERIES;
+    const long rows = least(a->tokens - first, QUERIES);
     float highest[QUERIES], total[QUERIES];
     for (long r = 0; r < rows; r++) {
       highest[r] = 3.0f * LOWEST_SCORE;
@@ -410,7 +410,7 @@ static void attend(const attention *a, const attention_space *s) {
       for (long d = 0; d < width; d += VF) store_f(s->sums + r * width + d, zero_f());
     }
     for (long key = 0; key < a->tokens; key += KEYS) {
-      const long keys = a->tokens - key < KEYS ? a->tokens - key : KEYS;
+      const long keys = least(a->tokens - key, KEYS);
       const long padded = (keys + VF - 1) / VF * VF;
       scores(s, queries, units, rows, units, key, keys);
       for (long r = 0; r < rows; r++) {

@@ -175,7 +175,7 @@ class Builder:
 
     def _rest(self, rows: str, output: Product, number: int, layer: Layer, feed: Feed) -> str:
         """What follows attention."""
-        attended = output("output", layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
+        attended = output("output", layer.output.weight, output_bias(layer))
         middle = self._norm(self._writer.op("Add", attended, rows), layer.attention_norm, f"{number}.attention_norm")
         raised = feed(middle, Site(number, "middle"))("up", layer.up.weight, layer.up.bias)
         activated = self._activated(raised)
@@ -210,8 +210,7 @@ class Builder:
     def _attention_of_one(self, texts: str, first: Product, layer: Layer) -> str:
         op, heads, width = self._writer.op, self._encoder.heads, self._width
         asked = scaled(layer.query, width)
-        keys = layer.key.weight.T.reshape(heads, width, -1)
-        values = layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2)
+        keys, values = by_head(layer, heads)
         query = op("Reshape", first("query", asked.weight, asked.bias), self._ints([-1, heads, width]))
         seen = op("MatMul", op("Transpose", query, perm=[1, 0, 2]), self._writer.weight("last.key", keys))
         scores = self._scored(op("Transpose", seen, perm=[1, 0, 2]), texts)
@@ -277,6 +276,18 @@ def _with_ones(query: Linear, heads: int) -> Linear:
     weight = np.pad(query.weight.reshape(hidden, heads, -1), ((0, 0), (0, 0), (0, 1)))
     bias = np.pad(query.bias.reshape(heads, -1), ((0, 0), (0, 1)), constant_values=1)
     return Linear(weight.reshape(hidden, total + heads), bias.reshape(-1))
+
+
+def output_bias(layer: Layer) -> Array:
+    """That of attention's output with the value's: attention weights sum to 1."""
+    return np.asarray(layer.output.bias + layer.value.bias @ layer.output.weight)
+
+
+def by_head(layer: Layer, heads: int) -> tuple[Array, Array]:
+    """What one query a head meets: keys (heads, width, hidden) and values (heads, hidden, width)."""
+    hidden = len(layer.key.weight)
+    keys = layer.key.weight.T.reshape(heads, hidden // heads, hidden)
+    return keys, layer.value.weight.reshape(hidden, heads, hidden // heads).transpose(1, 0, 2)
 
 
 def scaled(query: Linear, width: int) -> Linear:

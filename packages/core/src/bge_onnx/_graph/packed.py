@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from bge_onnx._graph.build import Rows, Site, scaled
+from bge_onnx._graph.build import Rows, Site, by_head, output_bias, scaled
 from bge_onnx._graph.encoder import Array, Encoder, Head, Layer, Linear, Norm, UnrecognisedGraph
 from bge_onnx._graph.int8 import GELU_ZERO, SYMMETRIC_ZERO, quantise_columns
+from bge_onnx._kernels import PANEL, ROW_PANEL, reads
 
 __all__ = ["Products", "bfloat16", "can_pack", "pack"]
 
 Products: TypeAlias = Literal["fp32", "bf16", "int8"]
 
-_PANEL, _ROW_PANEL = 64, 32
 _ALIGNMENT = 64
 _HEADER = 1 << 17  # bytes set aside for it
 _SLICE = 4096  # rows of a table that are in memory at once
@@ -32,14 +32,10 @@ _ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2}
 
 
 def can_pack(encoder: Encoder) -> bool:
-    """Whether its widths are multiples of what the kernels take at a time."""
+    """Whether its widths are those that the kernels read."""
     labels = 0 if encoder.head is None else len(encoder.head.out.bias)
-    return (
-        encoder.hidden % _PANEL == 0
-        and encoder.layers[0].up.weight.shape[1] % _PANEL == 0
-        and encoder.hidden in (32 * encoder.heads, 64 * encoder.heads)
-        and labels <= encoder.hidden
-    )
+    inner = encoder.layers[0].up.weight.shape[1]
+    return reads(hidden=encoder.hidden, heads=encoder.heads, inner=inner) and labels <= encoder.hidden
 
 
 def pack(
@@ -67,7 +63,7 @@ def pack(
         "labels": len(encoder.head.out.bias) if rows == "cls" and encoder.head is not None else 0,
         "epsilon": encoder.norm.epsilon,
     }
-    with _File(path, products) as file:
+    with closing(_File(path, products)) as file:
         words = (encoder.words[at : at + _SLICE] for at in range(0, len(encoder.words), _SLICE))
         file.table("words", encoder.words.shape, words, file.stored)
         file.add("positions", encoder.positions if typed else encoder.positions + encoder.types[0])
@@ -91,12 +87,12 @@ def _whole_layer(
     file: _File, number: int, layer: Layer, encoder: Encoder, factors: Mapping[Site, Array] | None
 ) -> None:
     asked = scaled(layer.query, encoder.hidden // encoder.heads)
-    # The key's bias adds the same to all scores of a query; the value's goes into the output's, since weights sum to 1.
+    # The key's bias adds the same to all scores of a query; the value's goes into the output's.
     nothing = np.zeros_like(layer.key.bias)
     weight = np.concatenate([asked.weight, layer.key.weight, layer.value.weight], axis=1)
     attention = Linear(weight, np.concatenate([asked.bias, nothing, nothing]))
     up = layer.up
-    output = Linear(layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
+    output = Linear(layer.output.weight, output_bias(layer))
     if factors is not None:
         rows, middle = factors[Site(number, "rows")], factors[Site(number, "middle")]
         file.add(f"{number}.rows", rows)
@@ -119,12 +115,12 @@ def _smoothed(linear: Linear, factor: Array) -> Linear:
 
 
 def _first_row(file: _File, layer: Layer, encoder: Encoder) -> None:
-    heads, width = encoder.heads, encoder.hidden // encoder.heads
-    asked = scaled(layer.query, width)
+    asked = scaled(layer.query, encoder.hidden // encoder.heads)
+    keys, values = by_head(layer, encoder.heads)
     file.few("last.query", asked.weight, asked.bias)
-    file.by_head("last.key", layer.key.weight.T.reshape(heads, width, -1))
-    file.by_head("last.value", layer.value.weight.reshape(-1, heads, width).transpose(1, 0, 2))
-    file.few("last.output", layer.output.weight, layer.output.bias + layer.value.bias @ layer.output.weight)
+    file.by_head("last.key", keys)
+    file.by_head("last.value", values)
+    file.few("last.output", layer.output.weight, output_bias(layer))
     file.few("last.up", layer.up.weight, layer.up.bias)
     file.few("last.down", layer.down.weight, layer.down.bias)
     file.norm("last.attention_norm", layer.attention_norm)
@@ -132,7 +128,7 @@ def _first_row(file: _File, layer: Layer, encoder: Encoder) -> None:
 
 
 def _classifier(file: _File, head: Head) -> None:
-    missing = -len(head.out.bias) % _ROW_PANEL
+    missing = -len(head.out.bias) % ROW_PANEL
     file.few("dense", head.dense.weight, head.dense.bias)
     file.few("out", np.pad(head.out.weight, ((0, 0), (0, missing))), np.pad(head.out.bias, (0, missing)))
 
@@ -147,7 +143,7 @@ def panels(weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(in, out) -> (out / 64, in / unit, 64, unit), where a unit has 4 bytes."""
     rows, columns = weight.shape
     unit = 4 // weight.itemsize
-    return weight.reshape(rows // unit, unit, columns // _PANEL, _PANEL).transpose(2, 0, 3, 1)
+    return weight.reshape(rows // unit, unit, columns // PANEL, PANEL).transpose(2, 0, 3, 1)
 
 
 def narrowed(values: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -166,7 +162,7 @@ def narrowed(values: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]
 def row_panels(weight: Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """(in, out) -> (out / 32, in, 32)."""
     rows, columns = weight.shape
-    return narrowed(weight, dtype).reshape(rows, columns // _ROW_PANEL, _ROW_PANEL).transpose(1, 0, 2)
+    return narrowed(weight, dtype).reshape(rows, columns // ROW_PANEL, ROW_PANEL).transpose(1, 0, 2)
 
 
 class _File:
@@ -180,12 +176,7 @@ class _File:
         self._entries: dict[str, dict[str, Any]] = {}
         self._file.seek(_HEADER)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def add(self, name: str, array: npt.NDArray[Any]) -> None:

@@ -19,6 +19,8 @@ from typing import Any, ClassVar
 __all__ = [
     "LAYOUT",
     "PACKED",
+    "PANEL",
+    "ROW_PANEL",
     "Batch",
     "Encoder",
     "FirstRow",
@@ -29,9 +31,11 @@ __all__ = [
     "Rows",
     "kernels_here",
     "library",
+    "reads",
 ]
 
 PACKED = "model.safetensors"  # the file that holds a packed model
+PANEL, ROW_PANEL = 64, 32  # columns that lie together in products of many rows, and of few
 LAYOUT = 1  # of the structures and of packed weights, as the library says it
 # By what `bge_run` knows them by, slowest first. The last one for 8 bits attends in bfloat16.
 _KERNELS: Mapping[str, Mapping[int, str]] = {
@@ -65,6 +69,14 @@ class Norm(ctypes.Structure):
     _fields_: ClassVar[list[_Field]] = [(name, ctypes.c_void_p) for name in ("gamma", "beta")]
 
 
+_NORMS: list[_Field] = [
+    ("attention_norm", Norm),
+    ("norm", Norm),
+    ("attention_epsilon", ctypes.c_float),
+    ("epsilon", ctypes.c_float),
+]
+
+
 class Layer(ctypes.Structure):
     """A layer that computes all rows."""
 
@@ -72,10 +84,7 @@ class Layer(ctypes.Structure):
         ("rows", ctypes.c_void_p),
         ("middle", ctypes.c_void_p),
         *((name, Product) for name in ("attention", "output", "up", "down")),
-        ("attention_norm", Norm),
-        ("norm", Norm),
-        ("attention_epsilon", ctypes.c_float),
-        ("epsilon", ctypes.c_float),
+        *_NORMS,
     ]
 
 
@@ -84,10 +93,7 @@ class FirstRow(ctypes.Structure):
 
     _fields_: ClassVar[list[_Field]] = [
         *((name, Rows) for name in ("query", "key", "value", "output", "up", "down")),
-        ("attention_norm", Norm),
-        ("norm", Norm),
-        ("attention_epsilon", ctypes.c_float),
-        ("epsilon", ctypes.c_float),
+        *_NORMS,
     ]
 
 
@@ -199,3 +205,9 @@ def kernels_here(products: str) -> tuple[Kernel, ...]:
     if os.environ.get(_VARIABLE) == "avx2":
         here &= _AVX2
     return tuple(Kernel(found, number, name) for number, name in _KERNELS.get(products, {}).items() if here & number)
+
+
+def reads(*, hidden: int, heads: int, inner: int) -> bool:
+    """Whether the kernels read models of these widths."""
+    whole = min(hidden, heads, inner) > 0 and hidden % PANEL == 0 and inner % PANEL == 0
+    return whole and hidden in (32 * heads, 64 * heads)

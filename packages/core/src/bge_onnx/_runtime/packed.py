@@ -28,7 +28,6 @@ from bge_onnx.errors import InferenceError, UnsuitableModelError
 __all__ = ["PackedSession", "PackedWeights"]
 
 _ALIGNMENT = 64
-_ROW_PANEL = 32
 # Bytes of a weight in the products of many rows.
 _SIZES = {"int8": 1, "bf16": 2, "fp32": 4}
 _REFUSALS = {
@@ -62,7 +61,7 @@ class PackedWeights:
         heads, epsilons = int(facts["heads"]), [float(one) for one in facts["epsilons"]]
         rows_of_last = "last.query" in tensors
         padding_id, activation = int(facts["padding_id"]), int(facts["activation"])
-        if min(hidden, inner, heads) < 1 or hidden % 64 or inner % 64 or hidden not in (32 * heads, 64 * heads):
+        if not kernels.reads(hidden=hidden, heads=heads, inner=inner):
             raise ValueError("its widths are not those that kernels read")
         if layers < 0 or len(epsilons) != 2 * (layers + rows_of_last) or not 0 <= labels <= hidden * rows_of_last:
             raise ValueError("its layers or labels do not add up")
@@ -99,7 +98,7 @@ class PackedWeights:
             encoder.last = ctypes.pointer(self._last)
         if labels:
             encoder.dense = tensors.few("dense", hidden, hidden)
-            encoder.out = tensors.few("out", hidden, -(-labels // _ROW_PANEL) * _ROW_PANEL)
+            encoder.out = tensors.few("out", hidden, -(-labels // kernels.ROW_PANEL) * kernels.ROW_PANEL)
         self.encoder = encoder
 
     @property
